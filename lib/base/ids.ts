@@ -1,0 +1,23 @@
+import { assert } from './assert.js'
+
+/**
+ * An inode number: ring position (32 bits) × 2^21 + serial (21 bits), so that it fits a JavaScript number exactly and
+ * says by itself where the inode lives. Made and taken apart with × and ÷: shifts would cut it to 32 bits.
+ */
+export type InodeNumber = number & { readonly brand: 'InodeNumber' }
+
+export const SERIAL_SPAN = 2 ** 21
+
+export const ROOT_INODE = 1 as InodeNumber
+
+export function inodeNumber(position: number, serial: number): InodeNumber {
+  assert(position >= 0 && position < 2 ** 32 && serial >= 0 && serial < SERIAL_SPAN, 'inode number out of range')
+  return (position * SERIAL_SPAN + serial) as InodeNumber
+}
+
+/** Bytes of somebody else's memory, such as a name in a request: valid only until the request is answered. */
+export interface ByteRange {
+  bytes: Uint8Array
+  offset: number
+  length: number
+}

@@ -1,0 +1,156 @@
+import { EINVAL, EIO, ENOSYS, FsError } from '../lib/base/errno.js'
+import type { FileSystem } from '../lib/fs/filesystem.js'
+import { type BufferPool, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
+import { OP_SINCE } from '../lib/wire/kernel.js'
+import { attributeHandlers } from './handlers/attributes.js'
+import { dataHandlers } from './handlers/data.js'
+import { lockHandlers } from './handlers/locks.js'
+import { nameHandlers } from './handlers/names.js'
+import { sessionHandlers } from './handlers/session.js'
+import { ASYNC, type Handler, type Mount, type MountSettings, NO_REPLY } from './handlers/types.js'
+import { Request } from './request.js'
+
+/** Requests handled before the changes of all of them are committed together and answered. */
+const TURN_REQUESTS_MAX = 32
+
+/** Turns in a row before timers and completions get theirs. */
+const TURNS_MAX = 8
+
+/**
+ * From a request to its reply: decodes the opcode, calls the handler, answers. A request that changed nothing is
+ * answered at once; the others of a turn wait for its commit, so that what was answered is never lost by a crash.
+ */
+export class Dispatch implements Mount {
+  readonly fs: FileSystem
+  readonly kernel: Kernel
+  readonly log: Log
+  readonly settings: MountSettings
+  readonly #handlers: (Handler | undefined)[] = []
+  readonly #request: Request
+  readonly #onEnded: () => void
+  readonly #unknown = new Set<number>()
+  /** Replies that wait for the commit: slot, error, body bytes, data bytes. */
+  readonly #waiting: Int32Array
+  #waitingLength = 0
+  #lastHandle = 0
+  #turnIsScheduled = false
+  #inTurn = false
+
+  constructor(
+    fs: FileSystem,
+    kernel: Kernel,
+    pool: BufferPool,
+    log: Log,
+    settings: MountSettings,
+    onEnded: () => void,
+  ) {
+    this.fs = fs
+    this.kernel = kernel
+    this.log = log
+    this.settings = settings
+    this.#request = new Request(pool)
+    this.#waiting = new Int32Array(pool.count * 4)
+    this.#onEnded = onEnded
+    const groups = [nameHandlers, attributeHandlers, dataHandlers, lockHandlers, sessionHandlers]
+    for (const [opcode, handler] of groups.flatMap((group) => group(this))) {
+      if ((OP_SINCE.get(opcode) ?? 0) <= settings.protocolMinorMax) this.#handlers[opcode] = handler
+    }
+  }
+
+  nextHandle(): number {
+    return ++this.#lastHandle
+  }
+
+  /** Serves what the kernel has for us; to be called whenever its device is readable. */
+  onReadable(): void {
+    for (let turn = 0; turn < TURNS_MAX; turn++) {
+      // A caller that was just answered has often asked again by now: cheaper to look than to be woken.
+      if (!this.#runTurn()) return
+    }
+  }
+
+  /** False where the kernel had nothing more when the last request had been answered. */
+  #runTurn(): boolean {
+    this.#inTurn = true
+    let count = 0
+    for (; count < TURN_REQUESTS_MAX; count++) {
+      const slot = this.kernel.next()
+      if (slot === MOUNT_ENDED) this.#onEnded()
+      if (slot === MOUNT_ENDED || slot === NO_REQUEST) break
+      this.#serve(slot)
+    }
+    this.#inTurn = false
+    return this.#endTurn() || count === TURN_REQUESTS_MAX
+  }
+
+  /** Answers a request that was left open with ASYNC, after the commit of what it changed. */
+  finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void {
+    this.#wait(slot, error, bodyBytes, dataBytes)
+    this.endTurnSoon()
+  }
+
+  /** Commits what was changed outside of a turn by an operation that goes on. */
+  endTurnSoon(): void {
+    if (this.#inTurn || this.#turnIsScheduled) return
+    this.#turnIsScheduled = true
+    queueMicrotask(() => {
+      this.#turnIsScheduled = false
+      this.#endTurn()
+    })
+  }
+
+  #serve(slot: number): void {
+    const request = this.#request
+    request.set(slot)
+    const result = this.#handle(request)
+    if (result === ASYNC) return
+    if (result === NO_REPLY) this.kernel.release(slot)
+    else if (this.fs.meta.isOpen) this.#wait(slot, result, request.bodyBytes, request.dataBytes)
+    else this.kernel.reply(slot, result, request.bodyBytes, request.dataBytes)
+  }
+
+  #handle(request: Request): number {
+    const handler = this.#handlers[request.opcode]
+    if (handler === undefined) return this.#refuse(request.opcode)
+    if (request.argumentBytes < handler.argumentBytes) return handler.noReply ? NO_REPLY : -EINVAL
+    try {
+      return handler.run(request)
+    } catch (error) {
+      if (error instanceof FsError) return handler.noReply ? NO_REPLY : -error.errno
+      // A bug. What the operation had changed so far cannot be told from the rest of the turn, so all of it goes.
+      this.fs.meta.spoil()
+      this.log.error({ err: error, opcode: request.opcode }, 'an operation failed by a fault in this program')
+      return handler.noReply ? NO_REPLY : -EIO
+    }
+  }
+
+  #refuse(opcode: number): number {
+    if (!this.#unknown.has(opcode))
+      this.log.info({ opcode }, 'the kernel asked for an operation that does not exist here')
+    this.#unknown.add(opcode)
+    return -ENOSYS
+  }
+
+  #wait(slot: number, error: number, bodyBytes: number, dataBytes: number): void {
+    const [waiting, at] = [this.#waiting, this.#waitingLength]
+    waiting[at] = slot
+    waiting[at + 1] = error
+    waiting[at + 2] = bodyBytes
+    waiting[at + 3] = dataBytes
+    this.#waitingLength = at + 4
+  }
+
+  /** Commits, and answers what waited for that; false where nothing did. */
+  #endTurn(): boolean {
+    const failure = this.fs.meta.endTurn()
+    const waiting = this.#waiting
+    const length = this.#waitingLength
+    this.#waitingLength = 0
+    for (let i = 0; i < length; i += 4) {
+      const error = waiting[i + 1] as number
+      const result = error === 0 && failure < 0 ? failure : error
+      this.kernel.reply(waiting[i] as number, result, waiting[i + 2] as number, waiting[i + 3] as number)
+    }
+    return length > 0
+  }
+}

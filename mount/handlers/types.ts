@@ -1,0 +1,60 @@
+import { ENOSYS } from '../../lib/base/errno.js'
+import type { FileSystem } from '../../lib/fs/filesystem.js'
+import type { Kernel, Log } from '../../lib/ports.js'
+import type { Timeouts } from '../../lib/wire/kernel.js'
+import type { Request } from '../request.js'
+
+/** Returned by a handler instead of 0 or a negative errno: the reply comes later, by {@link Mount.finish}. */
+export const ASYNC = 1
+
+/** Returned by a handler of a request that takes no reply, or that was parked. */
+export const NO_REPLY = 2
+
+/** What a handler is given to work with. */
+export interface Mount {
+  readonly fs: FileSystem
+  readonly kernel: Kernel
+  readonly log: Log
+  readonly settings: MountSettings
+  /** Names an open file description; nothing is kept for it but the locks that were set through it. */
+  nextHandle(): number
+  finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void
+  /** Commits what was changed outside of a turn by an operation that goes on: what waits for the commit would hang. */
+  endTurnSoon(): void
+}
+
+export interface MountSettings {
+  readonly timeouts: Timeouts
+  /** The kernel gathers small writes before it sends them: faster, but a crash loses what it had. */
+  readonly writeback: boolean
+  /**
+   * Who keeps locks and open files: the kernel, while this is the only node (it sees every process then, and neither
+   * open nor close nor a lock costs a request), or we, once processes of other nodes open and lock the same files.
+   */
+  readonly keeper: 'kernel' | 'node'
+  /** Highest minor version of the protocol to agree to; lowered by tests. */
+  readonly protocolMinorMax: number
+  /** Called once INIT has been answered. */
+  readonly onReady: () => void
+}
+
+/**
+ * Wraps an operation that only exists where open files are kept here. The first ENOSYS makes the kernel keep them by
+ * itself from then on: it opens what it has looked up, makes new files by MKNOD and empties them by SETATTR.
+ */
+export const forKeeper =
+  ({ settings }: Mount, run: (request: Request) => number): ((request: Request) => number) =>
+  (request) =>
+    settings.keeper === 'kernel' ? -ENOSYS : run(request)
+
+export interface Handler {
+  /** Arguments that the request has at least. */
+  readonly argumentBytes: number
+  /** The kernel expects no reply, not even to a faulty request. */
+  readonly noReply?: boolean
+  /** 0, a negative errno, ASYNC or NO_REPLY; may throw FsError. The reply's lengths go into the request. */
+  run(request: Request): number
+}
+
+/** A group of handlers by opcode. */
+export type HandlerGroup = (mount: Mount) => [number, Handler][]

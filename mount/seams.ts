@@ -1,0 +1,28 @@
+/** What the command needs of the node that serves and of the addon, as types: tests put their own in place. */
+import type { Log } from '../lib/ports.js'
+import type { Config } from './config.js'
+
+/** A node whose store is open. */
+export interface Node {
+  /** Serves the mount behind this descriptor of /dev/fuse; resolves when the kernel's INIT has been answered. */
+  serve(fuseFd: number): Promise<void>
+  /** Resolves when the kernel has ended the mount. */
+  readonly ended: Promise<void>
+  /** Answers what is in flight, syncs the store and closes it. */
+  stop(): Promise<void>
+}
+
+/** Opens the store; rejects with an error that carries `message` and `exitCode`. */
+export type OpenNode = (config: Config, log: Log) => Promise<Node>
+
+/** The addon's calls around mount(2). Each returns 0 or a descriptor, or a negative errno. */
+export interface MountCalls {
+  mountDirect(source: string, mountpoint: string, flags: number, data: string): number
+  /** umount2(2) on another thread: it may wait for writes that this process has to serve. */
+  unmountAsync(mountpoint: string, flags: number, done: (result: number) => void): void
+  socketPair(): [number, number] | number
+  /** Waits for a descriptor that is sent over the socket. */
+  receiveFd(socket: number, done: (result: number) => void): void
+  setNonBlocking(fd: number): number
+  closeFd(fd: number): number
+}

@@ -1,0 +1,47 @@
+/** The server of one mount: an open store, the kernel's session, and the dispatch between them. */
+import { FuseKernel } from '../lib/native/kernel.js'
+import { PROTOCOL_MINOR } from '../lib/wire/kernel.js'
+import { Dispatch } from './dispatch.js'
+import type { MountSettings } from './handlers/types.js'
+import type { OpenNode } from './seams.js'
+import { openStore } from './store.js'
+
+/** How long the kernel may keep what it was told, while nobody else can change it. */
+const ALONE_SECONDS = 86400
+
+/** A test's switch: pretends that the kernel is older. */
+const MINOR_MAX = 'CHFS_TEST_FUSE_MINOR'
+
+/** A test's switch: `node` keeps open files and locks here, as with peers. */
+const KEEPER = 'CHFS_TEST_KEEPER'
+
+export const openNode: OpenNode = async (config, log) => {
+  const store = await openStore(config.store, config.chunkBytes, log)
+  const kernel = new FuseKernel(store.pool)
+  const flags = new Set(config.kernelFlags)
+  store.fs.accessTimes.ofFiles = !flags.has('noatime') && !flags.has('ro')
+  store.fs.accessTimes.ofDirectories = !flags.has('nodiratime')
+  let ended = (): void => {}
+  const whenEnded = new Promise<void>((resolve) => {
+    ended = resolve
+  })
+  return {
+    ended: whenEnded,
+    serve: (fuseFd) =>
+      new Promise<void>((resolve) => {
+        const settings: MountSettings = {
+          timeouts: { entrySeconds: ALONE_SECONDS, attributeSeconds: ALONE_SECONDS },
+          writeback: config.writeback,
+          keeper: process.env[KEEPER] === 'node' ? 'node' : 'kernel',
+          protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
+          onReady: resolve,
+        }
+        const dispatch = new Dispatch(store.fs, kernel, store.pool, log, settings, ended)
+        kernel.attach(fuseFd, () => dispatch.onReadable())
+      }),
+    stop: async () => {
+      kernel.close()
+      await store.close()
+    },
+  }
+}

@@ -1,0 +1,3 @@
+import { fioTest } from './fio.js'
+
+fioTest(12)

@@ -1,0 +1,3 @@
+import { postgresTest } from './postgres.js'
+
+postgresTest(5, 2)

@@ -1,0 +1,3 @@
+import { sqliteTest } from './sqlite.js'
+
+sqliteTest(1500)

@@ -1,0 +1,3 @@
+import { stressTest } from './stress.js'
+
+stressTest(1)
