@@ -42,6 +42,8 @@ export class Contents {
   readonly #doubts = new Set<Change>()
   /** What has failed half way, likewise. */
   #faults: Change[] = []
+  /** What each read that is under way may have seen, apart from what was there when it began. */
+  readonly #watches = new Set<Change[]>()
   #users = 0
 
   get moment(): number {
@@ -51,6 +53,7 @@ export class Contents {
   note(change: Change): void {
     this.#changes.push(change)
     this.#noted++
+    for (const watch of this.#watches) watch.push(change)
   }
 
   noteCut(size: number, commit: number): void {
@@ -59,15 +62,24 @@ export class Contents {
 
   begin(change: Change): void {
     this.#doubts.add(change)
+    for (const watch of this.#watches) watch.push(change)
   }
 
   end(change: Change): void {
     this.#doubts.delete(change)
   }
 
-  /** What is under way. */
-  get doubts(): readonly Change[] {
-    return [...this.#doubts]
+  /**
+   * A read begins: what is under way and what comes until its end may be seen by it, even what is over by then and synced.
+   */
+  watch(): readonly Change[] {
+    const watch = [...this.#doubts]
+    this.#watches.add(watch)
+    return watch
+  }
+
+  unwatch(watch: readonly Change[]): void {
+    this.#watches.delete(watch as Change[])
   }
 
   /** A change has failed, of a file that has this size. */
@@ -108,6 +120,7 @@ export class Contents {
   /** From now on the bytes are exactly these; `durable`: safe against a power cut. */
   adopt(bytes: Uint8Array, durable: boolean): void {
     this.#doubts.clear()
+    this.#watches.clear()
     this.#faults = []
     this.#users = 0
     if (!durable) {
@@ -120,24 +133,21 @@ export class Contents {
   }
 
   /**
-   * The first of the bytes `seen` (which begin at `offset`) that is none of the candidates', nor made by a doubt or by a
-   * change since `moment`; −1 where all are right.
+   * The first of the bytes `seen` (which begin at `offset`) that is none of the candidates', nor made by a doubt or by one
+   * of the changes that were watched; −1 where all are right.
    */
   firstWrong(
     seen: Uint8Array,
     offset: number,
     candidates: readonly Uint8Array[],
-    moment = this.#noted,
-    doubts: readonly Change[] = [],
+    watched: readonly Change[] = [],
   ): number {
     const right = new Uint8Array(seen.length)
     for (const candidate of candidates) {
       for (let i = 0; i < seen.length; i++) if (seen[i] === (candidate[offset + i] ?? 0)) right[i] = 1
     }
     if (!right.includes(0)) return -1
-    for (const doubt of [...this.#doubts, ...this.#faults, ...doubts]) allow(right, seen, offset, doubt)
-    const since = Math.min(this.#changes.length, this.#noted - moment)
-    if (since > 0) for (const change of this.#changes.slice(-since)) allow(right, seen, offset, change)
+    for (const doubt of [...this.#doubts, ...this.#faults, ...watched]) allow(right, seen, offset, doubt)
     return right.indexOf(0)
   }
 

@@ -246,23 +246,22 @@ export class DataOperations {
     }
     const { number, data, size, contents } = node
     const [offset, length] = this.#range()
-    const { moment } = contents
     const at = world.pool.payloadOf(slot)
     const what = `read ${number} ${length} at ${offset}`
     this.#bench.trace(`  ${what} …`)
     contents.use(1)
-    // What is under way when the read begins may be over when it ends, but it may have been seen.
-    const { doubts } = contents
+    const watched = contents.watch()
     const { undoneCount } = world.fs.meta
     this.#bench.start(
       (done) => world.fs.read(number, at, length, offset, done),
       (result) => {
         contents.use(-1)
+        contents.unwatch(watched)
         const expected = Math.max(0, Math.min(length, size - offset))
         if (this.#bench.expect(what, result, expected, false, true)) {
           const seen = world.pool.memory.slice(at, at + result)
           const candidates = [data, model.node(number).data]
-          const wrong = contents.firstWrong(seen, offset, candidates, moment, doubts)
+          const wrong = contents.firstWrong(seen, offset, candidates, watched)
           const isKnown = world.fs.meta.undoneCount === undoneCount
           this.#bench.check(wrong < 0 || !isKnown, `${what}: byte ${offset + wrong} is ${seen[wrong]}`)
         }

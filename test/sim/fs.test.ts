@@ -7,7 +7,7 @@ import { Driver } from './driver.js'
 import { plants } from './plants.js'
 import type { Plant } from './world.js'
 
-/** Seeds that once failed, with the fault that they found; a later change of the driver may lead them elsewhere. */
+/** Seeds that once failed, with the fault that they found (the product's or the checker's); a later change of the driver may lead them elsewhere. */
 const FORMER_SEEDS: Readonly<Record<number, string>> = {
   1: 'a backing file of a lost transaction was nobody’s',
   17: 'set-id bits went although the write had failed',
@@ -19,6 +19,7 @@ const FORMER_SEEDS: Readonly<Record<number, string>> = {
   853: 'a write went into a file that an undone batch had claimed',
   977: 'a file was closed for want of room while somebody used it',
   3270: 'the tail beyond a size that was undone came back',
+  930955964: 'the checker forgot what a read had overlapped, once that was synced',
 }
 
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 20)
