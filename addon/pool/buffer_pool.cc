@@ -18,7 +18,7 @@ constexpr napi_type_tag kBufferPoolTag = {0x6368667342756666, 0x6572506f6f6c0001
 
 }  // namespace
 
-std::shared_ptr<Pool> Pool::Create(uint32_t count, uint32_t payload_bytes) {
+std::shared_ptr<Pool> Pool::Create(uint32_t count, uint32_t payload_bytes, uint32_t for_peers) {
   const size_t bytes = static_cast<size_t>(count) * (kHeadBytes + payload_bytes);
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
@@ -26,21 +26,26 @@ std::shared_ptr<Pool> Pool::Create(uint32_t count, uint32_t payload_bytes) {
   ::madvise(memory, bytes, MADV_DONTFORK);
   ::madvise(memory, bytes, MADV_DONTDUMP);
   ::madvise(memory, bytes, MADV_NOHUGEPAGE);
-  return std::shared_ptr<Pool>(new Pool(static_cast<std::byte*>(memory), count, payload_bytes));
+  return std::shared_ptr<Pool>(new Pool(static_cast<std::byte*>(memory), count, payload_bytes, for_peers));
 }
 
-Pool::Pool(std::byte* memory, uint32_t count, uint32_t payload_bytes)
-    : memory_(memory), count_(count), payload_bytes_(payload_bytes), held_(count, false) {
-  free_.reserve(count);
-  for (uint32_t slot = count; slot > 0; slot--) free_.push_back(slot - 1);
+Pool::Pool(std::byte* memory, uint32_t count, uint32_t payload_bytes, uint32_t for_peers)
+    : memory_(memory), count_(count), payload_bytes_(payload_bytes), own_(count - for_peers), held_(count, false) {
+  free_.reserve(own_);
+  free_for_peers_.reserve(for_peers);
+  for (uint32_t slot = count; slot > 0; slot--) (slot > own_ ? free_for_peers_ : free_).push_back(slot - 1);
 }
 
 Pool::~Pool() { ::munmap(memory_, Bytes()); }
 
-int32_t Pool::Acquire(uint32_t leave) {
-  if (free_.size() <= leave) return -1;
-  const uint32_t slot = free_.back();
-  free_.pop_back();
+int32_t Pool::Acquire(uint32_t leave) { return Take(free_, leave); }
+
+int32_t Pool::AcquireForPeer() { return Take(free_for_peers_, 0); }
+
+int32_t Pool::Take(std::vector<uint32_t>& free, size_t leave) {
+  if (free.size() <= leave) return -1;
+  const uint32_t slot = free.back();
+  free.pop_back();
   held_[slot] = true;
   return static_cast<int32_t>(slot);
 }
@@ -49,7 +54,7 @@ void Pool::Release(uint32_t slot) {
   Assert(slot < count_, "a released slot lies in the pool");
   Assert(held_[slot], "a slot is released once");
   held_[slot] = false;
-  free_.push_back(slot);
+  (slot < own_ ? free_ : free_for_peers_).push_back(slot);
   if (waiters_.empty()) return;
   for (SlotWaiter* waiter : std::exchange(waiters_, {})) waiter->OnSlotFree();
 }
@@ -70,6 +75,7 @@ void BufferPool::Init(Napi::Env env, Napi::Object exports) {
                                         {
                                             InstanceAccessor<&BufferPool::Memory>("memory"),
                                             InstanceMethod<&BufferPool::Acquire>("acquire"),
+                                            InstanceMethod<&BufferPool::AcquireForPeer>("acquireForPeer"),
                                             InstanceMethod<&BufferPool::Release>("release"),
                                         }));
 }
@@ -82,15 +88,16 @@ BufferPool::BufferPool(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Buffer
   }
   const uint32_t count = NumberProperty(info[0].As<Napi::Object>(), "count");
   const uint32_t payload_bytes = NumberProperty(info[0].As<Napi::Object>(), "payloadBytes");
+  const uint32_t for_peers = NumberProperty(info[0].As<Napi::Object>(), "forPeers");
   const uint64_t bytes = static_cast<uint64_t>(count) * (static_cast<uint64_t>(payload_bytes) + Pool::kHeadBytes);
   // The kernel refuses to fill a buffer below 8 KiB, and descriptors name a place in the arena by 32 bits.
   const bool payload_fits = payload_bytes >= Pool::kPayloadBytesMin && payload_bytes % Pool::kHeadBytes == 0;
-  if (count == 0 || !payload_fits || bytes > std::numeric_limits<uint32_t>::max()) {
-    Napi::RangeError::New(env, "BufferPool: count ≥ 1, payloadBytes a multiple of 4096 ≥ 8192, below 4 GiB in all")
+  if (count == 0 || for_peers > count || !payload_fits || bytes > std::numeric_limits<uint32_t>::max()) {
+    Napi::RangeError::New(env, "BufferPool: count ≥ 1 and ≥ forPeers, payloadBytes a multiple of 4096 ≥ 8192, below 4 GiB in all")
         .ThrowAsJavaScriptException();
     return;
   }
-  pool_ = Pool::Create(count, payload_bytes);
+  pool_ = Pool::Create(count, payload_bytes, for_peers);
   if (pool_ == nullptr) {
     Napi::Error::New(env, "BufferPool: no memory for the arena").ThrowAsJavaScriptException();
     return;
@@ -114,6 +121,10 @@ Napi::Value BufferPool::Memory(const Napi::CallbackInfo&) { return memory_.Value
 
 Napi::Value BufferPool::Acquire(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), pool_->Acquire(Pool::kReservedSlots));
+}
+
+Napi::Value BufferPool::AcquireForPeer(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), pool_->AcquireForPeer());
 }
 
 void BufferPool::Release(const Napi::CallbackInfo& info) { pool_->Release(info[0].As<Napi::Number>().Uint32Value()); }

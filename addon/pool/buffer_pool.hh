@@ -30,14 +30,16 @@ class Pool {
   static constexpr uint32_t kReservedSlots = 4;
   static constexpr uint32_t kPayloadBytesMin = 8192;
 
-  /// Null when the system has no room for the arena.
-  static std::shared_ptr<Pool> Create(uint32_t count, uint32_t payload_bytes);
+  /// The last `for_peers` of the slots serve peers only. Null when the system has no room for the arena.
+  static std::shared_ptr<Pool> Create(uint32_t count, uint32_t payload_bytes, uint32_t for_peers);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  /// A free slot, or −1 when no more than `leave` are free.
+  /// A free slot of those for this node's own clients, or −1 when no more than `leave` are free.
   int32_t Acquire(uint32_t leave);
+  /// A free slot of those that serve peers, or −1.
+  int32_t AcquireForPeer();
   void Release(uint32_t slot);
 
   /// `waiter` is called once, when the next slot is released.
@@ -56,17 +58,21 @@ class Pool {
   std::byte* Memory() const { return memory_; }
 
  private:
-  Pool(std::byte* memory, uint32_t count, uint32_t payload_bytes);
+  Pool(std::byte* memory, uint32_t count, uint32_t payload_bytes, uint32_t for_peers);
+  int32_t Take(std::vector<uint32_t>& free, size_t leave);
 
   std::byte* const memory_;
   const uint32_t count_;
   const uint32_t payload_bytes_;
+  /// The first slot of those that serve peers.
+  const uint32_t own_;
   std::vector<uint32_t> free_;
+  std::vector<uint32_t> free_for_peers_;
   std::vector<bool> held_;
   std::vector<SlotWaiter*> waiters_;
 };
 
-/// The pool as JavaScript sees it: `new BufferPool({ count, payloadBytes })`.
+/// The pool as JavaScript sees it: `new BufferPool({ count, payloadBytes, forPeers })`.
 class BufferPool final : public Napi::ObjectWrap<BufferPool> {
  public:
   static void Init(Napi::Env env, Napi::Object exports);
@@ -78,6 +84,7 @@ class BufferPool final : public Napi::ObjectWrap<BufferPool> {
  private:
   Napi::Value Memory(const Napi::CallbackInfo& info);
   Napi::Value Acquire(const Napi::CallbackInfo& info);
+  Napi::Value AcquireForPeer(const Napi::CallbackInfo& info);
   void Release(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Pool> pool_;

@@ -8,6 +8,8 @@ export interface NativeBufferPool {
   readonly memory: ArrayBuffer
   /** A free slot, or −1 when only the slots reserved for kernel sessions are left. */
   acquire(): number
+  /** A free slot of those that serve peers, or −1. */
+  acquireForPeer(): number
   release(slot: number): void
 }
 
@@ -90,7 +92,7 @@ export const FILE_WORK = {
 } as const
 
 interface Binary {
-  BufferPool: new (options: { count: number; payloadBytes: number }) => NativeBufferPool
+  BufferPool: new (options: { count: number; payloadBytes: number; forPeers: number }) => NativeBufferPool
   FuseSession: new (pool: NativeBufferPool, fd: number, onReadable: () => void) => NativeFuseSession
   Uring: new (pool: NativeBufferPool, options: { entries: number }, onComplete: (count: number) => void) => NativeUring
   Files: new (pool: NativeBufferPool) => NativeFiles

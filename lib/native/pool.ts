@@ -6,6 +6,8 @@ export interface PoolOptions {
   count: number
   /** A multiple of 4096, at least 8192; the largest READ or WRITE of the mount. */
   payloadBytes: number
+  /** How many of the slots serve peers; 0 where there are none. */
+  forPeers?: number
 }
 
 export class MappedPool implements BufferPool {
@@ -17,8 +19,8 @@ export class MappedPool implements BufferPool {
   /** For the constructors of the other native devices. */
   readonly native: NativeBufferPool
 
-  constructor({ count, payloadBytes }: PoolOptions) {
-    this.native = new addon.BufferPool({ count, payloadBytes })
+  constructor({ count, payloadBytes, forPeers = 0 }: PoolOptions) {
+    this.native = new addon.BufferPool({ count, payloadBytes, forPeers })
     this.memory = new Uint8Array(this.native.memory)
     this.words = new Uint32Array(this.native.memory)
     this.count = count
@@ -28,6 +30,10 @@ export class MappedPool implements BufferPool {
 
   acquire(): number {
     return this.native.acquire()
+  }
+
+  acquireForPeer(): number {
+    return this.native.acquireForPeer()
   }
 
   release(slot: number): void {

@@ -52,6 +52,19 @@ t.test('four slots are out of reach, for the reading of requests', async (t) => 
   t.equal(new MappedPool({ count: 4, payloadBytes: 8192 }).acquire(), -1)
 })
 
+t.test('slots for peers and for clients never lend to each other', async (t) => {
+  const pool = new MappedPool({ count: 8, payloadBytes: 8192, forPeers: 2 })
+  t.strictSame([pool.acquireForPeer(), pool.acquireForPeer(), pool.acquireForPeer()], [6, 7, -1])
+  t.strictSame([pool.acquire(), pool.acquire(), pool.acquire()], [0, 1, -1])
+  pool.release(6)
+  t.equal(pool.acquire(), -1)
+  t.equal(pool.acquireForPeer(), 6)
+  pool.release(1)
+  t.equal(pool.acquireForPeer(), -1)
+  t.equal(pool.acquire(), 1)
+  t.equal(new MappedPool({ count: 8, payloadBytes: 8192 }).acquireForPeer(), -1, 'there are none unless asked for')
+})
+
 t.test('the memory outlives the pool', async (t) => {
   const memory = (() => {
     const pool = new MappedPool({ count: 8, payloadBytes: 8192 })

@@ -9,10 +9,14 @@ export class SimPool implements BufferPool {
   readonly count: number
   readonly payloadBytes: number
   readonly stride: number
+  readonly #own: number
   readonly #free: number[] = []
+  readonly #freeForPeers: number[] = []
 
-  constructor(count: number, payloadBytes: number) {
+  /** The last `forPeers` of the slots are those for peers. */
+  constructor(count: number, payloadBytes: number, forPeers = 0) {
     this.count = count
+    this.#own = count - forPeers
     this.payloadBytes = payloadBytes
     this.stride = HEAD_BYTES + payloadBytes
     const buffer = new ArrayBuffer(count * this.stride)
@@ -25,10 +29,15 @@ export class SimPool implements BufferPool {
     return this.#free.pop() ?? -1
   }
 
+  acquireForPeer(): number {
+    return this.#freeForPeers.pop() ?? -1
+  }
+
   release(slot: number): void {
     const at = this.payloadOf(slot)
     this.memory.fill(0xdd, at, at + Math.min(this.payloadBytes, 16384))
-    this.#free.push(slot)
+    if (slot < this.#own) this.#free.push(slot)
+    else this.#freeForPeers.push(slot)
   }
 
   payloadOf(slot: number): number {
@@ -38,6 +47,8 @@ export class SimPool implements BufferPool {
   /** Takes all slots back, as the end of a process does. */
   reset(): void {
     this.#free.length = 0
-    for (let slot = this.count - 1; slot >= 0; slot--) this.#free.push(slot)
+    this.#freeForPeers.length = 0
+    for (let slot = this.#own - 1; slot >= 0; slot--) this.#free.push(slot)
+    for (let slot = this.count - 1; slot >= this.#own; slot--) this.#freeForPeers.push(slot)
   }
 }
