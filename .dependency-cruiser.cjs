@@ -10,9 +10,10 @@ const layers = {
   meta: ['base', 'wire', 'ring'],
   // Small files lie in the metadata store, and a write ends with the inode's new size: so chunk stands above meta.
   chunk: ['base', 'wire', 'stripe', 'meta'],
+  share: ['base', 'wire', 'stripe', 'meta', 'chunk'],
   rpc: ['base', 'wire'],
-  node: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'rpc'],
-  fs: ['base', 'wire', 'stripe', 'chunk', 'meta', 'node'],
+  node: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'share', 'rpc'],
+  fs: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'share', 'node'],
   cache: ['base', 'wire', 'stripe', 'chunk', 'meta', 'rpc', 'node', 'fs'],
   stage: ['base', 'wire', 'stripe', 'chunk', 'meta', 'rpc', 'node', 'fs', 'cache'],
   native: ['base', 'wire', 'stripe'],

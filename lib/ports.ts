@@ -51,8 +51,8 @@ export interface BufferPool {
   /** A free slot for this node's own clients, or −1. */
   acquire(): number
   /**
-   * A free slot for what a peer asks of this node, or −1. The two kinds never lend to each other, so that two nodes full
-   * of writes to each other go on serving each other.
+   * A free slot for what a peer asks of this node, or −1. The two kinds never lend to each other, so that two nodes
+   * full of writes to each other go on serving each other.
    */
   acquireForPeer(): number
   release(slot: number): void
@@ -239,15 +239,15 @@ export interface Transport {
 }
 
 /**
- * Receives a reply: the bytes of its data, and where in the inbox its head is; or, with neither, −ECONNRESET where the
- * channel failed or was closed, −ECANCELED, or −EMSGSIZE where it had more data than there was room for.
+ * Receives a reply: the bytes of its data, and where in the inbox its head is; or, with neither, −ECONNRESET where
+ * the channel failed or was closed, −ECANCELED, or −EMSGSIZE where it had more data than there was room for.
  */
 export type ReplyDone = (result: number, headAt: number, headBytes: number) => void
 
 export interface TransportEvents {
   /**
    * A request: its head in the inbox, and the slot whose payload begins with its data (the receiver's to release, or to
-   * give to {@link Transport.reply}), or −1 where it has none. It is answered at most once, with its channel and token.
+   * give to {@link Transport.reply}), or −1 where it has none. It is answered at most once, by channel and token.
    */
   request(channel: number, token: number, headAt: number, headBytes: number, slot: number, bytes: number): void
   /** The channel's peer is gone or broke the protocol (−errno); it is for the receiver to close it. */

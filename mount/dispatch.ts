@@ -1,5 +1,5 @@
 import { EINVAL, EIO, ENOSYS, FsError } from '../lib/base/errno.js'
-import type { FileSystem } from '../lib/fs/filesystem.js'
+import type { Operations, Turn } from '../lib/fs/operations.js'
 import { type BufferPool, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
 import { OP_SINCE } from '../lib/wire/kernel.js'
 import { attributeHandlers } from './handlers/attributes.js'
@@ -16,16 +16,26 @@ const TURN_REQUESTS_MAX = 32
 /** Turns in a row before timers and completions get theirs. */
 const TURNS_MAX = 8
 
+/** What requests come from and go to. */
+export interface DispatchPorts {
+  readonly fs: Operations
+  readonly turn: Turn
+  readonly kernel: Kernel
+  readonly pool: BufferPool
+  readonly log: Log
+}
+
 /**
  * From a request to its reply: decodes the opcode, calls the handler, answers. A request that changed nothing is
  * answered at once; the others of a turn wait for its commit, so that what was answered is never lost by a crash.
  */
 export class Dispatch implements Mount {
-  readonly fs: FileSystem
+  readonly fs: Operations
   readonly kernel: Kernel
   readonly log: Log
   readonly settings: MountSettings
   readonly #handlers: (Handler | undefined)[] = []
+  readonly #turn: Turn
   readonly #request: Request
   readonly #onEnded: () => void
   readonly #unknown = new Set<number>()
@@ -36,15 +46,10 @@ export class Dispatch implements Mount {
   #turnIsScheduled = false
   #inTurn = false
 
-  constructor(
-    fs: FileSystem,
-    kernel: Kernel,
-    pool: BufferPool,
-    log: Log,
-    settings: MountSettings,
-    onEnded: () => void,
-  ) {
+  constructor(ports: DispatchPorts, settings: MountSettings, onEnded: () => void) {
+    const { fs, turn, kernel, pool, log } = ports
     this.fs = fs
+    this.#turn = turn
     this.kernel = kernel
     this.log = log
     this.settings = settings
@@ -105,7 +110,7 @@ export class Dispatch implements Mount {
     const result = this.#handle(request)
     if (result === ASYNC) return
     if (result === NO_REPLY) this.kernel.release(slot)
-    else if (this.fs.meta.isOpen) this.#wait(slot, result, request.bodyBytes, request.dataBytes)
+    else if (this.#turn.isOpen) this.#wait(slot, result, request.bodyBytes, request.dataBytes)
     else this.kernel.reply(slot, result, request.bodyBytes, request.dataBytes)
   }
 
@@ -118,7 +123,7 @@ export class Dispatch implements Mount {
     } catch (error) {
       if (error instanceof FsError) return handler.noReply ? NO_REPLY : -error.errno
       // A bug. What the operation had changed so far cannot be told from the rest of the turn, so all of it goes.
-      this.fs.meta.spoil()
+      this.#turn.spoil()
       this.log.error({ err: error, opcode: request.opcode }, 'an operation failed by a fault in this program')
       return handler.noReply ? NO_REPLY : -EIO
     }
@@ -142,7 +147,7 @@ export class Dispatch implements Mount {
 
   /** Commits, and answers what waited for that; false where nothing did. */
   #endTurn(): boolean {
-    const failure = this.fs.meta.endTurn()
+    const failure = this.#turn.endTurn()
     const waiting = this.#waiting
     const length = this.#waitingLength
     this.#waitingLength = 0

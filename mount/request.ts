@@ -1,6 +1,6 @@
 import { EINVAL, fail } from '../lib/base/errno.js'
 import type { ByteRange } from '../lib/base/ids.js'
-import type { Caller } from '../lib/fs/context.js'
+import type { Caller } from '../lib/share/context.js'
 import type { BufferPool } from '../lib/ports.js'
 import {
   HEADER_GID,

@@ -19,8 +19,8 @@ export const openNode: OpenNode = async (config, log) => {
   const store = await openStore(config.store, config.chunkBytes, log)
   const kernel = new FuseKernel(store.pool)
   const flags = new Set(config.kernelFlags)
-  store.fs.accessTimes.ofFiles = !flags.has('noatime') && !flags.has('ro')
-  store.fs.accessTimes.ofDirectories = !flags.has('nodiratime')
+  store.share.accessTimes.ofFiles = !flags.has('noatime') && !flags.has('ro')
+  store.share.accessTimes.ofDirectories = !flags.has('nodiratime')
   let ended = (): void => {}
   const whenEnded = new Promise<void>((resolve) => {
     ended = resolve
@@ -36,7 +36,8 @@ export const openNode: OpenNode = async (config, log) => {
           protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
           onReady: resolve,
         }
-        const dispatch = new Dispatch(store.fs, kernel, store.pool, log, settings, ended)
+        const { fs, turn, pool } = store
+        const dispatch = new Dispatch({ fs, turn, kernel, pool, log }, settings, ended)
         kernel.attach(fuseFd, () => dispatch.onReadable())
       }),
     stop: async () => {

@@ -1,5 +1,7 @@
 /** A node's store, open: the ports that a file system stands on, over this machine. */
-import { FileSystem } from '../lib/fs/filesystem.js'
+import { Alone } from '../lib/fs/alone.js'
+import type { Operations, Turn } from '../lib/fs/operations.js'
+import { Share } from '../lib/share/share.js'
 import { ROOT_INODE } from '../lib/base/ids.js'
 import { MetaStore } from '../lib/meta/store.js'
 import { SystemClock } from '../lib/native/clock.js'
@@ -22,7 +24,9 @@ const PAYLOAD_BYTES = 1 << 20
 const ROOT_MODE = 0o755
 
 export interface OpenStore {
-  readonly fs: FileSystem
+  readonly fs: Operations
+  readonly turn: Turn
+  readonly share: Share
   readonly pool: MappedPool
   /** Finishes all work in the background, syncs and closes. */
   close(): Promise<void>
@@ -59,10 +63,10 @@ export async function openStore(directory: string, chunkBytes: number, log: Log)
     undo.push(() => closeKv(kv))
     const meta = new MetaStore(kv, clock, hash, log)
     await makeWhole(store, kv, meta)
-    const fs = new FileSystem({ meta, kv, disk, pool, clock, log })
-    undo.push(() => new Promise<void>((done) => fs.stop(done)))
-    await recover(fs)
-    return { fs, pool, close }
+    const share = new Share({ meta, kv, disk, pool, clock, log })
+    undo.push(() => new Promise<void>((done) => share.stop(done)))
+    await recover(share)
+    return { fs: new Alone(share, pool.memory), turn: meta, share, pool, close }
   } catch (error) {
     await close().catch((failure: Error) => log.error({ cause: failure.message }, 'the store was not closed in order'))
     throw StoreError.from(directory, error)
@@ -84,8 +88,8 @@ async function makeWhole(store: StoreDirectory, kv: LmdbKv, meta: MetaStore): Pr
   store.finish()
 }
 
-async function recover(fs: FileSystem): Promise<void> {
-  const error = await new Promise<number>((done) => fs.recover(done))
+async function recover(share: Share): Promise<void> {
+  const error = await new Promise<number>((done) => share.recover(done))
   if (error < 0) throw Object.assign(new Error('it could not be recovered'), { errno: error })
 }
 

@@ -93,8 +93,7 @@ BufferPool::BufferPool(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Buffer
   // The kernel refuses to fill a buffer below 8 KiB, and descriptors name a place in the arena by 32 bits.
   const bool payload_fits = payload_bytes >= Pool::kPayloadBytesMin && payload_bytes % Pool::kHeadBytes == 0;
   if (count == 0 || for_peers > count || !payload_fits || bytes > std::numeric_limits<uint32_t>::max()) {
-    Napi::RangeError::New(env, "BufferPool: count ≥ 1 and ≥ forPeers, payloadBytes a multiple of 4096 ≥ 8192, below 4 GiB in all")
-        .ThrowAsJavaScriptException();
+    Napi::RangeError::New(env, "BufferPool: these sizes do not fit (see buffer_pool.hh)").ThrowAsJavaScriptException();
     return;
   }
   pool_ = Pool::Create(count, payload_bytes, for_peers);

@@ -72,7 +72,8 @@ class Pool {
   std::vector<SlotWaiter*> waiters_;
 };
 
-/// The pool as JavaScript sees it: `new BufferPool({ count, payloadBytes, forPeers })`.
+/// The pool as JavaScript sees it: `new BufferPool({ count, payloadBytes, forPeers })`: at least
+/// one slot, payloads of a multiple of 4096 from 8192 on, less than 4 GiB in all.
 class BufferPool final : public Napi::ObjectWrap<BufferPool> {
  public:
   static void Init(Napi::Env env, Napi::Object exports);

@@ -1,5 +1,5 @@
-import { type AttributeChange, noChange, type TimeChange } from '../../lib/fs/attributes.js'
-import { PENDING } from '../../lib/ports.js'
+import { type AttributeChange, noChange, type TimeChange } from '../../lib/share/attributes.js'
+import { type Done, PENDING } from '../../lib/ports.js'
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
@@ -19,7 +19,7 @@ import {
 } from '../../lib/wire/kernel.js'
 import { getSigned } from '../../lib/wire/records.js'
 import type { Request } from '../request.js'
-import { ASYNC, type HandlerGroup, type Mount } from './types.js'
+import { ASYNC, bare, type HandlerGroup, type Mount, settle } from './types.js'
 
 function setTime(into: TimeChange, request: Request, set: boolean, now: boolean, seconds: number, ns: number): void {
   into.kind = now ? 'now' : set ? 'set' : 'omit'
@@ -46,63 +46,60 @@ function readChange(request: Request): AttributeChange {
   return change
 }
 
-function setattr(mount: Mount, request: Request): number {
-  const { fs, settings } = mount
-  const { slot, node, words, body } = request
-  const replyBytes = (): number => putAttrOut(words, body, fs.meta.inode(node), settings.timeouts)
-  const result = fs.setattr(node, readChange(request), (late) => {
-    mount.finish(slot, late, late < 0 ? 0 : replyBytes(), 0)
-  })
+/** Answers with the value that `run` puts into the payload, or with its length where only that was asked for. */
+function value(mount: Mount, request: Request, size: number, run: (done: Done) => number): number {
+  const { slot, words, body } = request
+  if (size === 0) return settle(mount, request, run, (length) => putWord(words, body, length))
+  const result = run((late) => mount.finish(slot, Math.min(late, 0), 0, Math.max(late, 0)))
   if (result === PENDING) return ASYNC
-  if (result === 0) request.bodyBytes = replyBytes()
-  return result
+  request.dataBytes = Math.max(result, 0)
+  return Math.min(result, 0)
 }
 
-/** Answers with a value of `length` bytes in the payload, or with its length where only that was asked for. */
-function replyLength(request: Request, length: number, size: number): number {
-  if (size !== 0) {
-    request.dataBytes = length
-    return 0
-  }
-  request.words[request.body] = length
-  request.words[request.body + 1] = 0
-  request.bodyBytes = 8
-  return 0
+function putWord(words: Uint32Array, at: number, word: number): number {
+  words[at] = word
+  words[at + 1] = 0
+  return 8
 }
 
 /** Words of fuse_setxattr_in, as long as SETXATTR_EXT makes it: size 0, flags 1, setxattr_flags 2; then the name. */
 function setxattr(mount: Mount, request: Request): number {
   const killSetgid = (request.u32(2) & SETXATTR_ACL_KILL_SGID) !== 0
   const name = request.name(16)
-  const value = request.valueBehindName(request.u32(0))
-  mount.fs.xattrs.set(request.node, name, value, request.u32(1), killSetgid)
-  return 0
+  const bytes = request.valueBehindName(request.u32(0))
+  return bare(mount, request, (done) => mount.fs.setxattr(request.node, name, bytes, request.u32(1), killSetgid, done))
 }
 
 export const attributeHandlers: HandlerGroup = (mount) => {
   const { fs, settings } = mount
+  /** Answers with the attributes of the inode that `run` has found. */
+  const attributes = (request: Request, run: (done: Done) => number): number => {
+    const { words, body } = request
+    return settle(mount, request, run, () => putAttrOut(words, body, fs.found, settings.timeouts))
+  }
   return [
     [
       OP.GETATTR,
-      {
-        argumentBytes: 16,
-        run: (request) => {
-          request.bodyBytes = putAttrOut(request.words, request.body, fs.meta.inode(request.node), settings.timeouts)
-          return 0
-        },
-      },
+      { argumentBytes: 16, run: (request) => attributes(request, (done) => fs.getattr(request.node, done)) },
     ],
     [
       OP.STATX,
       {
         argumentBytes: 24,
         run: (request) => {
-          request.bodyBytes = putStatxOut(request.words, request.body, fs.meta.inode(request.node), settings.timeouts)
-          return 0
+          const { words, body } = request
+          const encode = (): number => putStatxOut(words, body, fs.found, settings.timeouts)
+          return settle(mount, request, (done) => fs.getattr(request.node, done), encode)
         },
       },
     ],
-    [OP.SETATTR, { argumentBytes: 88, run: (request) => setattr(mount, request) }],
+    [
+      OP.SETATTR,
+      {
+        argumentBytes: 88,
+        run: (request) => attributes(request, (done) => fs.setattr(request.node, readChange(request), done)),
+      },
+    ],
     // The kernel checks permissions itself (default_permissions) and does not ask.
     [OP.ACCESS, { argumentBytes: 8, run: () => 0 }],
     [OP.SETXATTR, { argumentBytes: 18, run: (request) => setxattr(mount, request) }],
@@ -112,11 +109,8 @@ export const attributeHandlers: HandlerGroup = (mount) => {
         argumentBytes: 10,
         run: (request) => {
           const [size, name] = [request.u32(0), request.name(8)]
-          return replyLength(
-            request,
-            fs.xattrs.get(request.node, name, request.memory, request.payload, Math.min(size, request.payloadBytes)),
-            size,
-          )
+          const room = Math.min(size, request.payloadBytes)
+          return value(mount, request, size, (done) => fs.getxattr(request.node, name, request.payload, room, done))
         },
       },
     ],
@@ -125,11 +119,11 @@ export const attributeHandlers: HandlerGroup = (mount) => {
       {
         argumentBytes: 8,
         run: (request) => {
+          const { node, payload } = request
           const size = request.u32(0)
           const room = Math.min(size, request.payloadBytes)
           const privileged = request.from(0).uid === 0
-          const length = fs.xattrs.list(request.node, request.memory, request.payload, room, privileged)
-          return replyLength(request, length, size)
+          return value(mount, request, size, (done) => fs.listxattr(node, payload, room, privileged, done))
         },
       },
     ],
@@ -137,10 +131,7 @@ export const attributeHandlers: HandlerGroup = (mount) => {
       OP.REMOVEXATTR,
       {
         argumentBytes: 2,
-        run: (request) => {
-          fs.xattrs.remove(request.node, request.name(0))
-          return 0
-        },
+        run: (request) => bare(mount, request, (done) => fs.removexattr(request.node, request.name(0), done)),
       },
     ],
   ]

@@ -1,8 +1,7 @@
 import { EINVAL, fail } from '../../lib/base/errno.js'
-import { noChange } from '../../lib/fs/attributes.js'
+import type { OpenFlags } from '../../lib/fs/operations.js'
 import { PENDING } from '../../lib/ports.js'
 import {
-  ENTRY_OUT_BYTES,
   FOPEN_KEEP_CACHE,
   OP,
   OPEN_KILL_SUIDGID,
@@ -12,65 +11,61 @@ import {
 } from '../../lib/wire/kernel.js'
 import { putWords } from '../../lib/wire/records.js'
 import type { Request } from '../request.js'
-import { ASYNC, forKeeper, type HandlerGroup, type Mount } from './types.js'
+import { ASYNC, bare, forKeeper, type HandlerGroup, type Mount, settle } from './types.js'
 
 const O_EXCL = 0o200
 const O_TRUNC = 0o1000
 const O_DSYNC = 0o10000
 
-/** Empties a file for open(2) with O_TRUNC; 0, a negative errno, or PENDING. */
-function truncateForOpen(mount: Mount, node: number, killPrivileges: boolean, done: (error: number) => void): number {
-  const change = noChange()
-  change.size = 0
-  change.killPrivileges = killPrivileges
-  return mount.fs.setattr(node, change, done)
-}
+const openFlags = (flags: number, more: number): OpenFlags => ({
+  exclusive: (flags & O_EXCL) !== 0,
+  truncate: (flags & O_TRUNC) !== 0,
+  killPrivileges: (more & OPEN_KILL_SUIDGID) !== 0,
+})
 
 /** Words of fuse_open_in: flags 0, open_flags 1. */
 function open(mount: Mount, request: Request): number {
-  const { slot, node } = request
-  mount.fs.meta.inode(node)
-  const bodyBytes = putOpenOut(request.words, request.body, FOPEN_KEEP_CACHE, mount.nextHandle())
-  request.bodyBytes = bodyBytes
-  if ((request.u32(0) & O_TRUNC) === 0) return 0
-  const killPrivileges = (request.u32(1) & OPEN_KILL_SUIDGID) !== 0
-  const result = truncateForOpen(mount, node, killPrivileges, (late) => mount.finish(slot, late, bodyBytes, 0))
-  return result === PENDING ? ASYNC : result
+  const { words, body } = request
+  const flags = openFlags(request.u32(0), request.u32(1))
+  return settle(
+    mount,
+    request,
+    (done) => mount.fs.open(request.node, flags, done),
+    () => putOpenOut(words, body, FOPEN_KEEP_CACHE, mount.nextHandle()),
+  )
+}
+
+/** Answers with an inode that the kernel from now on holds and has open. */
+function replyOpened(mount: Mount, words: Uint32Array, body: number): number {
+  const { fs, settings } = mount
+  fs.hold(fs.found)
+  const entryBytes = putEntryOut(words, body, fs.found, settings.timeouts)
+  return entryBytes + putOpenOut(words, body + entryBytes / 4, FOPEN_KEEP_CACHE, mount.nextHandle())
 }
 
 /** Words of fuse_create_in: flags 0, mode 1, umask 2, open_flags 3. */
 function create(mount: Mount, request: Request): number {
-  const { fs, settings } = mount
-  const { slot, words, body } = request
-  const flags = request.u32(0)
+  const { words, body } = request
+  const flags = openFlags(request.u32(0), request.u32(3))
   const caller = request.from(request.u32(2))
-  const inode = fs.open(request.node, request.name(16), request.u32(1), (flags & O_EXCL) !== 0, caller)
-  const { number } = inode
-  const reply = (): number => {
-    fs.hold(number)
-    putEntryOut(words, body, fs.meta.inode(number), settings.timeouts)
-    return ENTRY_OUT_BYTES + putOpenOut(words, body + ENTRY_OUT_BYTES / 4, FOPEN_KEEP_CACHE, mount.nextHandle())
-  }
-  if ((flags & O_TRUNC) !== 0 && inode.size > 0) {
-    const result = truncateForOpen(mount, number, (request.u32(3) & OPEN_KILL_SUIDGID) !== 0, (late) =>
-      mount.finish(slot, late, late < 0 ? 0 : reply(), 0),
-    )
-    if (result === PENDING) return ASYNC
-    if (result < 0) return result
-  }
-  request.bodyBytes = reply()
-  return 0
+  return settle(
+    mount,
+    request,
+    (done) => mount.fs.create(request.node, request.name(16), request.u32(1), flags, caller, done),
+    () => replyOpened(mount, words, body),
+  )
 }
 
 function tmpfile(mount: Mount, request: Request): number {
-  const { fs, settings } = mount
+  const { words, body } = request
   const caller = request.from(request.u32(2))
-  const inode = fs.create.tmpfile(request.node, (request.u32(1) & 0o7777) | 0o100000, caller)
-  fs.hold(inode.number)
-  const entryBytes = putEntryOut(request.words, request.body, inode, settings.timeouts)
-  const opened = request.body + entryBytes / 4
-  request.bodyBytes = entryBytes + putOpenOut(request.words, opened, FOPEN_KEEP_CACHE, mount.nextHandle())
-  return 0
+  const mode = (request.u32(1) & 0o7777) | 0o100000
+  return settle(
+    mount,
+    request,
+    (done) => mount.fs.tmpfile(request.node, mode, caller, done),
+    () => replyOpened(mount, words, body),
+  )
 }
 
 /** Words of fuse_read_in: offset 2, size 4. */
@@ -86,9 +81,8 @@ function read(mount: Mount, request: Request): number {
   return 0
 }
 
-function putWritten(words: Uint32Array, body: number, bytes: number): number {
-  words[body] = bytes
-  words[body + 1] = 0
+function putLength(words: Uint32Array, body: number, length: number): number {
+  putWords(words, body, length)
   return 8
 }
 
@@ -100,7 +94,7 @@ function write(mount: Mount, request: Request): number {
   const kill = (request.u32(5) & WRITE_KILL_SUIDGID) !== 0
   const synchronous = (request.u32(8) & O_DSYNC) !== 0
   const finish = (result: number): void => {
-    mount.finish(slot, Math.min(result, 0), result < 0 ? 0 : putWritten(words, body, result), 0)
+    mount.finish(slot, Math.min(result, 0), result < 0 ? 0 : putLength(words, body, result), 0)
   }
   const written = (result: number): number => {
     if (result < 0 || !synchronous) return result
@@ -115,40 +109,32 @@ function write(mount: Mount, request: Request): number {
   const result = first === PENDING ? PENDING : written(first)
   if (result === PENDING) return ASYNC
   if (result < 0) return result
-  request.bodyBytes = putWritten(words, body, result)
+  request.bodyBytes = putLength(words, body, result)
   return 0
-}
-
-/** Runs an operation whose reply has no body. */
-function bare(mount: Mount, request: Request, run: (done: (error: number) => void) => number): number {
-  const { slot } = request
-  const result = run((late) => mount.finish(slot, late, 0, 0))
-  return result === PENDING ? ASYNC : result
 }
 
 /** Words of fuse_copy_file_range_in: offset in 2, node out 4, offset out 8, length 10, flags 12. */
 function copyFileRange(mount: Mount, request: Request): number {
-  const { slot, words, body } = request
+  const { words, body, node } = request
   if (request.u32(12) !== 0) fail(EINVAL)
   const bytes = Math.min(request.u64(10), 0x7ffff000)
-  const reply = (result: number): number => {
-    if (result < 0) return 0
-    putWords(words, body, result)
-    return 8
-  }
-  const done = (late: number): void => mount.finish(slot, Math.min(late, 0), reply(late), 0)
-  const result = mount.fs.copyFileRange(request.node, request.u64(2), request.u64(4), request.u64(8), bytes, done)
-  if (result === PENDING) return ASYNC
-  request.bodyBytes = reply(result)
-  return Math.min(result, 0)
+  const [from, to, toOffset] = [request.u64(2), request.u64(4), request.u64(8)]
+  return settle(
+    mount,
+    request,
+    (done) => mount.fs.copyFileRange(node, from, to, toOffset, bytes, done),
+    (copied) => putLength(words, body, copied),
+  )
 }
 
 function lseek(mount: Mount, request: Request): number {
-  const result = mount.fs.lseek(request.node, request.u64(2), request.u32(4))
-  if (result < 0) return result
-  putWords(request.words, request.body, result)
-  request.bodyBytes = 8
-  return 0
+  const { words, body } = request
+  return settle(
+    mount,
+    request,
+    (done) => mount.fs.lseek(request.node, request.u64(2), request.u32(4), done),
+    (offset) => putLength(words, body, offset),
+  )
 }
 
 export const dataHandlers: HandlerGroup = (mount) => {
@@ -162,7 +148,10 @@ export const dataHandlers: HandlerGroup = (mount) => {
     [OP.READ, { argumentBytes: 40, run: (request) => read(mount, request) }],
     [OP.WRITE, { argumentBytes: 40, run: (request) => write(mount, request) }],
     [OP.FSYNC, { argumentBytes: 16, run: fsync }],
-    [OP.FSYNCDIR, { argumentBytes: 16, run: (request) => bare(mount, request, (done) => fs.fsyncdir(done)) }],
+    [
+      OP.FSYNCDIR,
+      { argumentBytes: 16, run: (request) => bare(mount, request, (done) => fs.fsyncdir(request.node, done)) },
+    ],
     [OP.SYNCFS, { argumentBytes: 8, run: (request) => bare(mount, request, (done) => fs.syncfs(done)) }],
     [
       OP.FALLOCATE,

@@ -1,6 +1,7 @@
 import { ENOENT } from '../../lib/base/errno.js'
 import { S_IFDIR } from '../../lib/base/mode.js'
-import type { Inode } from '../../lib/meta/inode.js'
+import { type Done, PENDING } from '../../lib/ports.js'
+import type { VisitEntry } from '../../lib/share/share.js'
 import {
   DIRENT_HEAD_BYTES,
   direntBytes,
@@ -14,38 +15,51 @@ import {
   putOpenOut,
 } from '../../lib/wire/kernel.js'
 import type { Request } from '../request.js'
-import { forKeeper, type HandlerGroup, type Mount } from './types.js'
+import { ASYNC, bare, forKeeper, type HandlerGroup, type Mount, settle } from './types.js'
 
 const COOKIE_PARENT = 2
 
-/** Answers with an inode that the kernel from now on holds. */
-function replyEntry({ fs, settings }: Mount, request: Request, inode: Inode): number {
-  fs.hold(inode.number)
-  request.bodyBytes = putEntryOut(request.words, request.body, inode, settings.timeouts)
-  return 0
+/** Answers with the inode that `run` has found; the kernel holds it from then on. */
+function entry(mount: Mount, request: Request, run: (done: Done) => number): number {
+  const { fs, settings } = mount
+  const { words, body } = request
+  return settle(mount, request, run, () => {
+    fs.hold(fs.found)
+    return putEntryOut(words, body, fs.found, settings.timeouts)
+  })
 }
 
+/** A name that is not there may be remembered as such, where the kernel may remember names at all. */
 function lookup(mount: Mount, request: Request): number {
-  const inode = mount.fs.lookup(request.node, request.name(0))
-  if (inode !== undefined) return replyEntry(mount, request, inode)
-  if (mount.settings.timeouts.entrySeconds === 0) return -ENOENT
-  request.bodyBytes = putNegativeEntryOut(request.words, request.body, mount.settings.timeouts)
-  return 0
+  const { fs, settings } = mount
+  const { words, body } = request
+  const { timeouts } = settings
+  if (timeouts.entrySeconds === 0)
+    return entry(mount, request, (done) => fs.lookup(request.node, request.name(0), done))
+  const known = (result: number): number => (result === -ENOENT ? 1 : result)
+  const encode = (result: number): number => {
+    if (result === 1) return putNegativeEntryOut(words, body, timeouts)
+    fs.hold(fs.found)
+    return putEntryOut(words, body, fs.found, timeouts)
+  }
+  const run = (done: Done): number => known(fs.lookup(request.node, request.name(0), (late) => done(known(late))))
+  return settle(mount, request, run, encode)
 }
 
 function rename(mount: Mount, request: Request, argumentBytes: number, flags: number): number {
   const from = request.name(argumentBytes)
-  mount.fs.remove.rename(request.node, from, request.u64(0), request.secondName(), flags)
-  return 0
+  return bare(mount, request, (done) =>
+    mount.fs.rename(request.node, from, request.u64(0), request.secondName(), flags, done),
+  )
 }
 
 /** Fills the payload with entries, each with its attributes where `plus` is set. */
 function readdir(mount: Mount, request: Request, plus: boolean): number {
-  const { words, memory, payload } = request
+  const { slot, words, memory, payload } = request
   const end = payload + Math.min(request.u32(4), request.payloadBytes)
   const entryBytes = plus ? ENTRY_OUT_BYTES : 0
   let at = payload
-  mount.fs.readdir(request.node, request.u64(2), (child, kind, cookie, name) => {
+  const visit: VisitEntry = (child, kind, cookie, name) => {
     if (at + entryBytes + direntBytes(name.length) > end) return false
     const dirent = at + entryBytes
     const nameAt = dirent + DIRENT_HEAD_BYTES
@@ -55,21 +69,24 @@ function readdir(mount: Mount, request: Request, plus: boolean): number {
     if (plus) putEntry(mount, words, at >>> 2, child, cookie)
     at = next
     return true
-  })
+  }
+  const late = (error: number): void => mount.finish(slot, error, 0, error < 0 ? 0 : at - payload)
+  const result = mount.fs.readdir(request.node, request.u64(2), visit, plus, late)
+  if (result === PENDING) return ASYNC
   request.dataBytes = at - payload
-  return 0
+  return result
 }
 
 /**
  * The entry's attributes. "." and "..", and an entry whose inode is gone, have none: the kernel looks those up itself.
  */
 function putEntry({ fs, settings }: Mount, words: Uint32Array, at: number, child: number, cookie: number): void {
-  const inode = cookie <= COOKIE_PARENT ? undefined : fs.meta.find(child)
+  const inode = cookie <= COOKIE_PARENT ? undefined : fs.peek(child)
   if (inode === undefined) {
     words.fill(0, at, at + ENTRY_OUT_BYTES / 4)
     return
   }
-  fs.hold(inode.number)
+  fs.hold(inode)
   putEntryOut(words, at, inode, settings.timeouts)
 }
 
@@ -83,7 +100,7 @@ export const nameHandlers: HandlerGroup = (mount) => {
         argumentBytes: 18,
         run: (request) => {
           const [mode, rdev, caller] = [request.u32(0), request.u32(1), request.from(request.u32(2))]
-          return replyEntry(mount, request, fs.create.mknod(request.node, request.name(16), mode, rdev, caller))
+          return entry(mount, request, (done) => fs.mknod(request.node, request.name(16), mode, rdev, caller, done))
         },
       },
     ],
@@ -94,7 +111,7 @@ export const nameHandlers: HandlerGroup = (mount) => {
         run: (request) => {
           const mode = (request.u32(0) & 0o7777) | S_IFDIR
           const caller = request.from(request.u32(1))
-          return replyEntry(mount, request, fs.create.mknod(request.node, request.name(8), mode, 0, caller))
+          return entry(mount, request, (done) => fs.mknod(request.node, request.name(8), mode, 0, caller, done))
         },
       },
     ],
@@ -104,8 +121,8 @@ export const nameHandlers: HandlerGroup = (mount) => {
         argumentBytes: 3,
         run: (request) => {
           const name = request.name(0)
-          const inode = fs.create.symlink(request.node, name, request.secondName(), request.from(0))
-          return replyEntry(mount, request, inode)
+          const target = request.secondName()
+          return entry(mount, request, (done) => fs.symlink(request.node, name, target, request.from(0), done))
         },
       },
     ],
@@ -113,27 +130,21 @@ export const nameHandlers: HandlerGroup = (mount) => {
       OP.LINK,
       {
         argumentBytes: 10,
-        run: (request) => replyEntry(mount, request, fs.create.link(request.u64(0), request.node, request.name(8))),
+        run: (request) => entry(mount, request, (done) => fs.link(request.u64(0), request.node, request.name(8), done)),
       },
     ],
     [
       OP.UNLINK,
       {
         argumentBytes: 2,
-        run: (request) => {
-          fs.remove.unlink(request.node, request.name(0))
-          return 0
-        },
+        run: (request) => bare(mount, request, (done) => fs.unlink(request.node, request.name(0), done)),
       },
     ],
     [
       OP.RMDIR,
       {
         argumentBytes: 2,
-        run: (request) => {
-          fs.remove.rmdir(request.node, request.name(0))
-          return 0
-        },
+        run: (request) => bare(mount, request, (done) => fs.rmdir(request.node, request.name(0), done)),
       },
     ],
     [OP.RENAME, { argumentBytes: 12, run: (request) => rename(mount, request, 8, 0) }],
@@ -156,11 +167,12 @@ export const nameHandlers: HandlerGroup = (mount) => {
       {
         argumentBytes: 0,
         run: (request) => {
-          const target = fs.readlink(request.node)
-          const { bytes, offset, length } = target
-          request.memory.set(bytes.subarray(offset, offset + length), request.payload)
-          request.dataBytes = length
-          return 0
+          const { slot } = request
+          const late = (length: number): void => mount.finish(slot, Math.min(length, 0), 0, Math.max(length, 0))
+          const result = fs.readlink(request.node, request.payload, late)
+          if (result === PENDING) return ASYNC
+          request.dataBytes = Math.max(result, 0)
+          return Math.min(result, 0)
         },
       },
     ],

@@ -11,7 +11,7 @@ import {
 } from '../../lib/wire/kernel.js'
 import { getWords } from '../../lib/wire/records.js'
 import type { Request } from '../request.js'
-import { type HandlerGroup, type Mount, NO_REPLY } from './types.js'
+import { type HandlerGroup, type Mount, NO_REPLY, settle } from './types.js'
 
 /** Largest READ and WRITE: 256 pages, the payload of a slot. */
 const IO_BYTES_MAX = 1 << 20
@@ -91,9 +91,9 @@ export const sessionHandlers: HandlerGroup = (mount) => {
       {
         argumentBytes: 0,
         run: (request) => {
-          fs.statfs(figures)
-          request.bodyBytes = putStatfsOut(request.words, request.body, figures)
-          return 0
+          const { words, body } = request
+          const encode = (): number => putStatfsOut(words, body, figures)
+          return settle(mount, request, (done) => fs.statfs(figures, done), encode)
         },
       },
     ],

@@ -1,6 +1,6 @@
 import { ENOSYS } from '../../lib/base/errno.js'
-import type { FileSystem } from '../../lib/fs/filesystem.js'
-import type { Kernel, Log } from '../../lib/ports.js'
+import type { Operations } from '../../lib/fs/operations.js'
+import { type Done, type Kernel, type Log, PENDING } from '../../lib/ports.js'
 import type { Timeouts } from '../../lib/wire/kernel.js'
 import type { Request } from '../request.js'
 
@@ -12,7 +12,7 @@ export const NO_REPLY = 2
 
 /** What a handler is given to work with. */
 export interface Mount {
-  readonly fs: FileSystem
+  readonly fs: Operations
   readonly kernel: Kernel
   readonly log: Log
   readonly settings: MountSettings
@@ -46,6 +46,30 @@ export const forKeeper =
   ({ settings }: Mount, run: (request: Request) => number): ((request: Request) => number) =>
   (request) =>
     settings.keeper === 'kernel' ? -ENOSYS : run(request)
+
+/**
+ * Runs an operation and answers the request with what it says; `encode` writes the reply's body and returns its length.
+ * A reply that comes late is written when this object is about another request, so `encode` must not use it.
+ */
+export function settle(
+  mount: Mount,
+  request: Request,
+  run: (done: Done) => number,
+  encode: (result: number) => number,
+): number {
+  const { slot } = request
+  const result = run((late) => mount.finish(slot, Math.min(late, 0), late < 0 ? 0 : encode(late), 0))
+  if (result === PENDING) return ASYNC
+  if (result < 0) return result
+  request.bodyBytes = encode(result)
+  return 0
+}
+
+const noBody = (): number => 0
+
+/** {@link settle} for an operation whose reply has no body. */
+export const bare = (mount: Mount, request: Request, run: (done: Done) => number): number =>
+  settle(mount, request, run, noBody)
 
 export interface Handler {
   /** Arguments that the request has at least. */

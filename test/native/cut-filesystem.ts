@@ -7,7 +7,8 @@
 import { mkdtempSync, rmdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FileSystem } from '../../lib/fs/filesystem.js'
+import { Alone } from '../../lib/fs/alone.js'
+import { Share } from '../../lib/share/share.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import { addon } from '../../lib/native/addon.js'
 import { loadHash32 } from '../../lib/native/hash.js'
@@ -90,8 +91,8 @@ export class CutFilesystem {
     const log: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: note }
     const meta = new MetaStore(this.#kv, this.#clock, hash, log)
     meta.format(0o755, 0, 0, CHUNK_BITS)
-    const fs = new FileSystem({ meta, kv: this.#kv, disk: this.#disk, pool: this.#pool, clock: this.#clock, log })
-    const error = await new Promise<number>((done) => fs.recover(done))
+    const share = new Share({ meta, kv: this.#kv, disk: this.#disk, pool: this.#pool, clock: this.#clock, log })
+    const error = await new Promise<number>((done) => share.recover(done))
     if (error < 0) throw new Error(`recovery: errno ${-error}`)
     const kernel = new FuseKernel(this.#pool)
     const config = { source: 'cut', kernelFlags: ['nosuid', 'nodev'], allowOther: true }
@@ -104,7 +105,11 @@ export class CutFilesystem {
         protocolMinorMax: PROTOCOL_MINOR,
         onReady,
       } as const
-      const dispatch = new Dispatch(fs, kernel, this.#pool, log, settings, () => undefined)
+      const dispatch = new Dispatch(
+        { fs: new Alone(share, this.#pool.memory), turn: meta, kernel, pool: this.#pool, log },
+        settings,
+        () => undefined,
+      )
       kernel.attach(fd, () => dispatch.onReadable())
     })
     this.#kernel = kernel

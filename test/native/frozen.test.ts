@@ -33,15 +33,15 @@ t.test('version 1', async (t) => {
   view.close()
 
   const store = await openStore(path, 4 << 20, quiet)
-  const { fs } = store
+  const { share } = store
   const find = (...names: string[]): Inode => {
-    let inode = fs.meta.inode(1)
-    for (const name of names) inode = fs.lookup(inode.number, named(name)) as Inode
+    let inode = share.meta.inode(1)
+    for (const name of names) inode = share.lookup(inode.number, named(name)) as Inode
     return inode
   }
   const list = (inode: Inode): string[] => {
     const names: string[] = []
-    fs.readdir(inode.number, 0, (_child: InodeNumber, _kind, _cookie, name) => names.push(textOf(name)) > 0)
+    share.readdir(inode.number, 0, (_child: InodeNumber, _kind, _cookie, name) => names.push(textOf(name)) > 0)
     return names.filter((name) => name !== '.' && name !== '..').sort()
   }
   t.strictSame(list(find()), ['directory', 'empty', 'fifo', 'link', 'second name'])
@@ -59,17 +59,17 @@ t.test('version 1', async (t) => {
   t.match(backed, { mode: 0o100600, nlink: 1, size: 70_000 })
   t.not(backed.backing, 0)
   t.ok((await read(store, backed.number, 1 << 20)).equals(pattern(100_000).subarray(0, 70_000)))
-  t.equal(textOf(fs.readlink(find('link').number)), 'directory/inline')
+  t.equal(textOf(share.readlink(find('link').number)), 'directory/inline')
   const value = new Uint8Array(64)
-  t.equal(fs.xattrs.get(inline.number, named('user.color'), value, 0, 64), 4)
+  t.equal(share.xattrs.get(inline.number, named('user.color'), value, 0, 64), 4)
   t.equal(Buffer.from(value.subarray(0, 4)).toString(), 'blue')
-  t.equal(fs.xattrs.get(find('directory').number, named('trusted.a'), value, 0, 64), 0)
+  t.equal(share.xattrs.get(find('directory').number, named('trusted.a'), value, 0, 64), 0)
 
   // It goes on living: what was cut off stays cut off, and new numbers are new.
   await write(store, backed.number, pattern(10), 90_000)
   t.ok((await read(store, backed.number, 20_000, 70_000)).every((byte) => byte === 0))
   const numbers = new Set(below.map((name) => find('directory', 'below', name).number))
-  const created = fs.create.mknod(1, named('new'), 0o100644, 0, { uid: 0, gid: 0, pid: 1, umask: 0 }).number
+  const created = share.create.mknod(1, named('new'), 0o100644, 0, { uid: 0, gid: 0, pid: 1, umask: 0 }).number
   t.notOk(numbers.has(created))
   commit(store)
   await store.close()

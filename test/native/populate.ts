@@ -1,6 +1,6 @@
 /** A store with one of everything in it, for the tests that look at stores from outside. */
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
-import { noChange } from '../../lib/fs/attributes.js'
+import { noChange } from '../../lib/share/attributes.js'
 import { type Done, PENDING } from '../../lib/ports.js'
 import type { OpenStore } from '../../mount/store.js'
 
@@ -36,7 +36,7 @@ export async function write(store: OpenStore, inode: number, data: Uint8Array, o
   const slot = store.pool.acquire()
   const at = slot * store.pool.stride + 4096
   store.pool.memory.set(data, at)
-  const writing = wait((done) => store.fs.write(inode, at, data.length, offset, false, done))
+  const writing = wait((done) => store.share.write(inode, at, data.length, offset, false, done))
   // What has to wait may wait for the turn's commit.
   commit(store)
   const written = await writing
@@ -48,7 +48,7 @@ export async function write(store: OpenStore, inode: number, data: Uint8Array, o
 export async function read(store: OpenStore, inode: number, bytes: number, offset = 0): Promise<Buffer> {
   const slot = store.pool.acquire()
   const at = slot * store.pool.stride + 4096
-  const reading = wait((done) => store.fs.read(inode, at, bytes, offset, done))
+  const reading = wait((done) => store.share.read(inode, at, bytes, offset, done))
   commit(store)
   const got = await reading
   const copy = Buffer.from(store.pool.memory.subarray(at, at + Math.max(0, got)))
@@ -57,15 +57,15 @@ export async function read(store: OpenStore, inode: number, bytes: number, offse
   return copy
 }
 
-export function commit({ fs }: OpenStore): void {
-  const error = fs.meta.endTurn()
+export function commit({ share }: OpenStore): void {
+  const error = share.meta.endTurn()
   if (error < 0) throw new Error(`the turn failed: errno ${-error}`)
 }
 
 export async function populate(store: OpenStore): Promise<Population> {
-  const { fs } = store
+  const { share } = store
   const make = (parent: number, name: string, mode: number): number => {
-    return fs.create.mknod(parent, named(name), mode, 0, caller).number
+    return share.create.mknod(parent, named(name), mode, 0, caller).number
   }
   const directory = make(1, 'directory', S_IFDIR | 0o755)
   const below = make(directory, 'below', S_IFDIR | 0o700)
@@ -73,10 +73,10 @@ export async function populate(store: OpenStore): Promise<Population> {
   const backed = make(below, 'größer', S_IFREG | 0o600)
   make(1, 'fifo', 0o010644)
   make(1, 'empty', S_IFREG | 0o644)
-  const link = fs.create.symlink(1, named('link'), named('directory/inline'), caller).number
-  fs.create.link(inline, 1, named('second name'))
-  fs.xattrs.set(inline, named('user.color'), named('blue'), 0, false)
-  fs.xattrs.set(directory, named('trusted.a'), named(''), 0, false)
+  const link = share.create.symlink(1, named('link'), named('directory/inline'), caller).number
+  share.create.link(inline, 1, named('second name'))
+  share.xattrs.set(inline, named('user.color'), named('blue'), 0, false)
+  share.xattrs.set(directory, named('trusted.a'), named(''), 0, false)
   commit(store)
   await write(store, inline, pattern(1000))
   await write(store, backed, pattern(100_000))
@@ -86,12 +86,12 @@ export async function populate(store: OpenStore): Promise<Population> {
   const removed = make(1, 'removed', S_IFREG | 0o644)
   commit(store)
   await write(store, removed, pattern(9000))
-  fs.remove.unlink(1, named('removed'))
-  const orphan = fs.create.tmpfile(1, S_IFREG | 0o600, caller).number
-  fs.hold(orphan)
+  share.remove.unlink(1, named('removed'))
+  const orphan = share.create.tmpfile(1, S_IFREG | 0o600, caller).number
+  share.hold(orphan)
   const change = noChange()
   change.size = 70_000
-  const setting = wait((done) => fs.setattr(backed, change, done))
+  const setting = wait((done) => share.setattr(backed, change, done))
   commit(store)
   await setting
   commit(store)

@@ -81,13 +81,13 @@ export class Audit {
   /** Compares each node; `firstWrong` judges the bytes that were read. */
   #nodes(firstWrong: (node: Node, seen: Uint8Array) => number): void {
     const bench: Bench = this.#bench
-    const { meta, xattrs } = bench.world.fs
+    const { meta, xattrs } = bench.world.share
     for (const { number } of [...bench.model.nodes.values()]) {
       bench.verify(number, '-')
       const node = bench.model.node(number)
       if (isDirectoryNode(node)) this.#directory(node)
       else if (isSymlink(node.mode)) {
-        const { bytes, offset, length } = bench.world.fs.readlink(number)
+        const { bytes, offset, length } = bench.world.share.readlink(number)
         const target = String.fromCharCode(...bytes.subarray(offset, offset + length))
         bench.check(target === node.target, `target of ${number}`)
       } else {
@@ -109,7 +109,7 @@ export class Audit {
 
   #directory(node: Node): void {
     const left = new Map(node.entries)
-    this.#bench.world.fs.readdir(node.number, 0, (child, _, cookie, name) => {
+    this.#bench.world.share.readdir(node.number, 0, (child, _, cookie, name) => {
       const text = String.fromCharCode(...name.bytes.subarray(name.offset, name.offset + name.length))
       if (cookie > 2) {
         this.#bench.check(left.get(text) === child, `entry ${text.slice(0, 9)} of ${node.number} is ${child}`)
@@ -121,14 +121,14 @@ export class Audit {
   }
 
   #read({ number, size }: Node): Uint8Array {
-    const { pool, fs } = this.#bench.world
+    const { pool, share } = this.#bench.world
     const seen = new Uint8Array(Math.min(size, WINDOW_BYTES))
     const slot = pool.acquire()
     const at = pool.payloadOf(slot)
     for (let offset = 0; offset < seen.length; offset += PAYLOAD_BYTES) {
       const bytes = Math.min(PAYLOAD_BYTES, seen.length - offset)
       let result: number
-      do result = this.#bench.finish((done) => fs.read(number, at, bytes, offset, done))
+      do result = this.#bench.finish((done) => share.read(number, at, bytes, offset, done))
       while (result === -5 && this.#bench.world.disk.faults.errorOneIn > 0)
       this.#bench.check(result === bytes, `reading ${bytes} of ${number} at ${offset}: ${result}`)
       seen.set(pool.memory.subarray(at, at + bytes), offset)

@@ -67,7 +67,7 @@ export class Bench {
   /** Stands for the commit that has everything up to now, or will have it when the turn ends. */
   mark(): Mark {
     const mark = { commit: -1 }
-    if (this.world.fs.meta.isOpen) this.#marks.push(mark)
+    if (this.world.share.meta.isOpen) this.#marks.push(mark)
     else mark.commit = this.world.kv.commits
     return mark
   }
@@ -109,7 +109,7 @@ export class Bench {
       result = late
     })
     while (result === PENDING) {
-      this.world.fs.meta.endTurn()
+      this.world.share.meta.endTurn()
       if (result === PENDING) this.check(this.world.clock.step(), 'an operation is never answered')
     }
     return result
@@ -126,10 +126,10 @@ export class Bench {
   }
 
   hold(number: number): void {
-    const { fs } = this.world
+    const { share } = this.world
     // A request that has nothing to wait for is answered at once, whatever becomes of its turn.
-    if (!fs.meta.isOpen) this.#answered.set(number, (this.#answered.get(number) ?? 0) + 1)
-    fs.hold(number)
+    if (!share.meta.isOpen) this.#answered.set(number, (this.#answered.get(number) ?? 0) + 1)
+    share.hold(number)
     this.holds.set(number, (this.holds.get(number) ?? 0) + 1)
   }
 
@@ -138,7 +138,7 @@ export class Bench {
     const count = this.holds.get(number) as number
     const part = this.prng.oneIn(4) ? this.prng.below(count) + 1 : count
     this.trace(`  forget ${number} ×${part}`)
-    this.world.fs.forget(number, part)
+    this.world.share.forget(number, part)
     if (part < count) {
       this.holds.set(number, count - part)
       return
@@ -155,7 +155,7 @@ export class Bench {
   }
 
   inode(number: number): Inode {
-    const inode = this.world.fs.meta.find(number)
+    const inode = this.world.share.meta.find(number)
     this.check(inode !== undefined, `inode ${number} is gone`)
     return inode
   }

@@ -2,6 +2,7 @@
  * The kernel border: whatever bytes a request has, it is answered once with a reply or an errno, and nothing outside of
  * its slot is touched.
  */
+import { Alone } from '../../lib/fs/alone.js'
 import t from 'tap'
 import type { Log } from '../../lib/ports.js'
 import { INIT, INIT_OUT_BYTES, OP, PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
@@ -39,7 +40,9 @@ class Border {
       },
       ...settings,
     }
-    this.dispatch = new Dispatch(this.world.fs, this.kernel, this.world.pool, log, all, () => undefined)
+    const { share, pool } = this.world
+    const ports = { fs: new Alone(share, pool.memory), turn: share.meta, kernel: this.kernel, pool, log }
+    this.dispatch = new Dispatch(ports, all, () => undefined)
   }
 
   /** Serves what was pushed, to the end of everything that it began. */
@@ -154,12 +157,12 @@ t.test('SYNCFS and FSYNC make everything safe against a power cut', async (t) =>
     t.equal(errorOf(await border.ask({ opcode, node: synced, bytes: new Uint8Array(16) })), 0)
     border.world.crash('power')
     border.world.boot(false)
-    const { fs } = border.world
-    t.equal(fs.meta.find(node)?.size, 9000)
+    const { share } = border.world
+    t.equal(share.meta.find(node)?.size, 9000)
     if (opcode === OP.FSYNCDIR) continue
     const slot = border.world.pool.acquire()
     const at = border.world.pool.payloadOf(slot)
-    let read = fs.read(node, at, 9000, 0, (late) => {
+    let read = share.read(node, at, 9000, 0, (late) => {
       read = late
     })
     border.world.settle()

@@ -2,7 +2,7 @@ import { EINVAL, ENOSPC, ENXIO, EOPNOTSUPP } from '../../lib/base/errno.js'
 import { INLINE_BYTES_MAX } from '../../lib/base/limits.js'
 import { isRegular, withoutPrivileges } from '../../lib/base/mode.js'
 import { SEEK_DATA, SEEK_HOLE } from '../../lib/chunk/store.js'
-import { noChange } from '../../lib/fs/attributes.js'
+import { noChange } from '../../lib/share/attributes.js'
 import type { Done } from '../../lib/ports.js'
 import { type Change, changeOfBytes, changeToZeros } from './contents.js'
 import type { Bench } from './bench.js'
@@ -126,7 +126,7 @@ export class DataOperations {
     this.#change(
       number,
       changeOfBytes(offset, bytes),
-      (done) => world.fs.write(number, at, length, offset, kill, done),
+      (done) => world.share.write(number, at, length, offset, kill, done),
       (result) => {
         world.pool.release(slot)
         if (!this.#bench.expect(what, result, length, true, true)) return false
@@ -153,7 +153,7 @@ export class DataOperations {
     this.#change(
       number,
       undefined,
-      (done) => world.fs.setattr(number, change, done),
+      (done) => world.share.setattr(number, change, done),
       (result) => {
         if (!this.#bench.expect(what, result, 0, false, true)) return false
         model.resize(number, size, this.#bench.nextCommit)
@@ -179,7 +179,7 @@ export class DataOperations {
     this.#change(
       number,
       zeroes ? changeToZeros(offset, end) : undefined,
-      (done) => world.fs.fallocate(number, mode, offset, length, done),
+      (done) => world.share.fallocate(number, mode, offset, length, done),
       (result) => {
         if (!this.#bench.expect(what, result, expected, !punches, true)) return false
         const { size } = model.node(number)
@@ -214,7 +214,7 @@ export class DataOperations {
     this.#change(
       to,
       possible > 0 && isPossible ? changeOfBytes(toOffset, bytes) : undefined,
-      (done) => world.fs.copyFileRange(from, fromOffset, to, toOffset, wanted, done),
+      (done) => world.share.copyFileRange(from, fromOffset, to, toOffset, wanted, done),
       (result) => {
         this.#sources.delete(from)
         source.contents.use(-1)
@@ -251,9 +251,9 @@ export class DataOperations {
     this.#bench.trace(`  ${what} …`)
     contents.use(1)
     const watched = contents.watch()
-    const { undoneCount } = world.fs.meta
+    const { undoneCount } = world.share.meta
     this.#bench.start(
-      (done) => world.fs.read(number, at, length, offset, done),
+      (done) => world.share.read(number, at, length, offset, done),
       (result) => {
         contents.use(-1)
         contents.unwatch(watched)
@@ -262,7 +262,7 @@ export class DataOperations {
           const seen = world.pool.memory.slice(at, at + result)
           const candidates = [data, model.node(number).data]
           const wrong = contents.firstWrong(seen, offset, candidates, watched)
-          const isKnown = world.fs.meta.undoneCount === undoneCount
+          const isKnown = world.share.meta.undoneCount === undoneCount
           this.#bench.check(wrong < 0 || !isKnown, `${what}: byte ${offset + wrong} is ${seen[wrong]}`)
         }
         world.pool.release(slot)
@@ -278,7 +278,7 @@ export class DataOperations {
     const { number, data, size } = node
     const [offset] = this.#range()
     const whence = prng.pick([SEEK_DATA, SEEK_HOLE])
-    const found = this.#bench.attempt(() => world.fs.lseek(number, offset, whence))
+    const found = this.#bench.attempt(() => world.share.lseek(number, offset, whence))
     const what = `seek ${whence === SEEK_DATA ? 'data' : 'hole'} ${number} from ${offset}`
     this.#bench.trace(`  ${what} → ${found}`)
     const zeros = (start: number, end: number): boolean => data.subarray(start, end).every((byte) => byte === 0)
@@ -298,15 +298,15 @@ export class DataOperations {
     const { number, data, contents } = node
     const { moment } = contents
     const mark = this.#bench.mark()
-    const { undoneCount } = world.fs.meta
+    const { undoneCount } = world.share.meta
     this.#bench.trace(`  fsync ${number} …`)
     contents.use(1)
     this.#bench.start(
-      (done) => world.fs.fsync(number, done),
+      (done) => world.share.fsync(number, done),
       (result) => {
         contents.use(-1)
         if (!this.#bench.expect(`fsync ${number}`, result, 0, false, true)) return
-        if (model.nodes.has(number) && world.fs.meta.undoneCount === undoneCount) contents.synced(moment, data)
+        if (model.nodes.has(number) && world.share.meta.undoneCount === undoneCount) contents.synced(moment, data)
         this.#bench.require(mark)
       },
     )
@@ -318,12 +318,12 @@ export class DataOperations {
     const everything = prng.oneIn(2)
     const nodes = [...model.nodes.values()].map((node) => ({ ...node, moment: node.contents.moment }))
     const mark = this.#bench.mark()
-    const { undoneCount } = world.fs.meta
+    const { undoneCount } = world.share.meta
     this.#bench.start(
-      (done) => (everything ? world.fs.syncfs(done) : world.fs.fsyncdir(done)),
+      (done) => (everything ? world.share.syncfs(done) : world.share.fsyncdir(done)),
       (result) => {
         if (!this.#bench.expect(everything ? 'syncfs' : 'fsyncdir', result, 0, false, true)) return
-        const isKnown = everything && world.fs.meta.undoneCount === undoneCount
+        const isKnown = everything && world.share.meta.undoneCount === undoneCount
         if (isKnown) for (const { contents, moment, data } of nodes) contents.synced(moment, data)
         this.#bench.require(mark)
       },

@@ -50,7 +50,7 @@ export class Driver extends Bench {
     this.#endTurn()
     this.#quiesce()
     // The first moments of a store are not interesting: from here on it is there.
-    this.finish((done) => this.world.fs.syncfs(done))
+    this.finish((done) => this.world.share.syncfs(done))
     this.require(this.mark())
   }
 
@@ -80,7 +80,7 @@ export class Driver extends Bench {
 
   /** What was done since the last turn may be answered now. */
   #endTurn(): void {
-    this.check(this.world.fs.meta.endTurn() === 0, 'a commit failed')
+    this.check(this.world.share.meta.endTurn() === 0, 'a commit failed')
     this.check(!this.world.kv.isOpen, 'something was answered without a commit')
     this.#data.endTurn()
     this.setMarks()
@@ -88,10 +88,10 @@ export class Driver extends Bench {
   }
 
   #failTurn(): void {
-    const { kv, fs } = this.world
+    const { kv, share } = this.world
     this.turnFails = false
     kv.faults.failCommit = true
-    const result = fs.meta.endTurn()
+    const result = share.meta.endTurn()
     if (kv.faults.failCommit) {
       // There was nothing to commit.
       kv.faults.failCommit = false
@@ -159,7 +159,7 @@ export class Driver extends Bench {
     this.world.disk.faults.errorOneIn = 0
     this.#quiesce()
     let stopped = false
-    this.world.fs.stop(() => {
+    this.world.share.stop(() => {
       stopped = true
     })
     while (!stopped) this.check(this.world.clock.step(), 'the file system never stops')

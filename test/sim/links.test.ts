@@ -19,7 +19,7 @@ const errnoOf = (step: () => unknown): number => caught(() => Number(step() === 
 t.test('EMLINK', async (t) => {
   const world = new World(new Prng(1), {})
   world.boot(false)
-  const { create, remove, meta } = world.fs
+  const { create, remove, meta } = world.share
   const full = create.mknod(ROOT_INODE, name('full'), S_IFDIR | 0o755, 0, CALLER)
   const other = create.mknod(ROOT_INODE, name('other'), S_IFDIR | 0o755, 0, CALLER)
   const file = create.mknod(ROOT_INODE, name('file'), S_IFREG | 0o644, 0, CALLER)
@@ -33,7 +33,7 @@ t.test('EMLINK', async (t) => {
   for (const [call, step] of Object.entries(refused)) t.equal(errnoOf(step), -EMLINK, call)
   t.strictSame([full.nlink, file.nlink, other.parent], [LINKS_MAX, LINKS_MAX, ROOT_INODE])
   t.ok(meta.dentries.isEmpty(full), 'no name has come')
-  t.equal(world.fs.lookup(ROOT_INODE, name('link')), undefined)
+  t.equal(world.share.lookup(ROOT_INODE, name('link')), undefined)
   t.ok(create.mknod(full.number, name('file'), S_IFREG | 0o644, 0, CALLER), 'what is no directory adds no link')
   file.nlink--
   t.equal(create.link(file.number, ROOT_INODE, name('link')).nlink, LINKS_MAX, 'the last one')

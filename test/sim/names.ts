@@ -10,10 +10,10 @@ import {
   S_ISGID,
   withoutPrivileges,
 } from '../../lib/base/mode.js'
-import { noChange } from '../../lib/fs/attributes.js'
-import type { Caller } from '../../lib/fs/context.js'
-import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/fs/remove.js'
-import { XATTR_CREATE, XATTR_REPLACE } from '../../lib/fs/xattr.js'
+import { noChange } from '../../lib/share/attributes.js'
+import type { Caller } from '../../lib/share/context.js'
+import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
+import { XATTR_CREATE, XATTR_REPLACE } from '../../lib/share/xattr.js'
 import type { Inode } from '../../lib/meta/inode.js'
 import type { Bench } from './bench.js'
 import { isDirectoryNode, type Node } from './model.js'
@@ -127,7 +127,7 @@ export class NameOperations {
     const expected = directory.nlink === 0 ? -ENOENT : directory.entries.has(name) ? -EEXIST : 0
     let made: Inode | undefined
     const result = this.#bench.attempt(() => {
-      made = world.fs.create.mknod(directory.number, this.#bench.name(name), mode, 0, caller)
+      made = world.share.create.mknod(directory.number, this.#bench.name(name), mode, 0, caller)
       return 0
     })
     const what = `mknod ${directory.number}/${name.slice(0, 9)} ${mode.toString(8)} = ${made?.number}`
@@ -152,7 +152,7 @@ export class NameOperations {
     let made: Inode | undefined
     const [range, to] = [this.#bench.name(name), this.#bench.name(target)]
     const result = this.#bench.attempt(() => {
-      made = world.fs.create.symlink(directory.number, range, to, caller)
+      made = world.share.create.symlink(directory.number, range, to, caller)
       return 0
     })
     if (!this.#bench.expect(`symlink ${directory.number}/${name.slice(0, 9)}`, result, expected, true)) return
@@ -171,7 +171,7 @@ export class NameOperations {
     if (directory.nlink === 0) return
     let made: Inode | undefined
     const result = this.#bench.attempt(() => {
-      made = world.fs.create.tmpfile(directory.number, S_IFREG | 0o600, caller)
+      made = world.share.create.tmpfile(directory.number, S_IFREG | 0o600, caller)
       return 0
     })
     if (!this.#bench.expect(`tmpfile ${made?.number}`, result, 0, true)) return
@@ -182,7 +182,7 @@ export class NameOperations {
   #lookup(): void {
     const { world } = this.#bench
     const [directory, name] = [this.#directory(), this.#name()]
-    const found = world.fs.lookup(directory.number, this.#bench.name(name))
+    const found = world.share.lookup(directory.number, this.#bench.name(name))
     const expected = directory.entries.get(name)
     this.#bench.expect(`lookup ${directory.number}/${name.slice(0, 9)}`, found?.number ?? 0, expected ?? 0, false)
     if (found !== undefined) this.#bench.hold(found.number)
@@ -195,7 +195,7 @@ export class NameOperations {
     const gone = directory.nlink === 0
     const expected = isDirectoryNode(node) ? -EPERM : gone ? -ENOENT : directory.entries.has(name) ? -EEXIST : 0
     const result = this.#bench.attempt(() => {
-      world.fs.create.link(node.number, directory.number, this.#bench.name(name))
+      world.share.create.link(node.number, directory.number, this.#bench.name(name))
       return 0
     })
     const what = `link ${node.number} ${directory.number}/${name.slice(0, 9)}`
@@ -222,7 +222,7 @@ export class NameOperations {
     const missing = directory.nlink === 0 || child === undefined
     const expected = missing ? -ENOENT : isDirectoryNode(child) ? -EISDIR : 0
     const result = this.#bench.attempt(() => {
-      world.fs.remove.unlink(directory.number, this.#bench.name(name))
+      world.share.remove.unlink(directory.number, this.#bench.name(name))
       return 0
     })
     const what = `unlink ${directory.number}/${name.slice(0, 9)} = ${child?.number}`
@@ -241,7 +241,7 @@ export class NameOperations {
     else if (!isDirectoryNode(child)) expected = -ENOTDIR
     else if (child.entries.size > 0) expected = -ENOTEMPTY
     const result = this.#bench.attempt(() => {
-      world.fs.remove.rmdir(directory.number, this.#bench.name(name))
+      world.share.remove.rmdir(directory.number, this.#bench.name(name))
       return 0
     })
     const what = `rmdir ${directory.number}/${name.slice(0, 9)} = ${child?.number}`
@@ -276,7 +276,7 @@ export class NameOperations {
     const expected = this.#renameError(from, node, to, target, flags)
     const result = this.#bench.attempt(() => {
       const { name } = this.#bench
-      world.fs.remove.rename(from.number, name(fromName), to.number, name(toName), flags)
+      world.share.remove.rename(from.number, name(fromName), to.number, name(toName), flags)
       return 0
     })
     const what = `rename ${from.number}/${fromName.slice(0, 9)} ${to.number}/${toName.slice(0, 9)} ${flags}`
@@ -319,7 +319,7 @@ export class NameOperations {
     const node = model.change(number)
     if (prng.oneIn(2)) change.mode = prng.pick([0o600, 0o4755, 0o2775])
     if (prng.oneIn(2)) change.uid = prng.below(3)
-    const result = this.#bench.attempt(() => world.fs.setattr(number, change, () => {}))
+    const result = this.#bench.attempt(() => world.share.setattr(number, change, () => {}))
     this.#bench.expect(`chmod ${number} ${change.mode?.toString(8)} ${change.uid}`, result, 0, false)
     if (change.mode !== undefined) node.mode = (node.mode & S_IFMT) | change.mode
     else if (change.uid !== undefined && !isDirectoryNode(node)) node.mode = withoutPrivileges(node.mode)
@@ -334,7 +334,7 @@ export class NameOperations {
     Object.assign(change.atime, { kind: 'set', seconds: -5 + prng.below(10), nanoseconds: prng.below(1e9) })
     const modified = prng.oneIn(2)
     if (modified) change.mtime.kind = 'now'
-    const result = this.#bench.attempt(() => world.fs.setattr(number, change, () => {}))
+    const result = this.#bench.attempt(() => world.share.setattr(number, change, () => {}))
     this.#bench.expect(`utimens ${number}`, result, 0, false)
     this.#bench.verify(number, modified ? 'm' : 'c')
     const { atime, atimeNs } = this.#bench.inode(number)
@@ -351,7 +351,7 @@ export class NameOperations {
     if (exists && flags === XATTR_CREATE) expected = -EEXIST
     if (!exists && flags === XATTR_REPLACE) expected = -ENODATA
     const result = this.#bench.attempt(() => {
-      world.fs.xattrs.set(node.number, this.#bench.name(name), this.#bench.name(value), flags, false)
+      world.share.xattrs.set(node.number, this.#bench.name(name), this.#bench.name(value), flags, false)
       return 0
     })
     if (!this.#bench.expect(`setxattr ${node.number} ${name} ${flags}`, result, expected, true)) return
@@ -364,7 +364,7 @@ export class NameOperations {
     const node = this.#bench.held(() => true) as Node
     const name = prng.pick(ATTRIBUTES)
     const result = this.#bench.attempt(() => {
-      world.fs.xattrs.remove(node.number, this.#bench.name(name))
+      world.share.xattrs.remove(node.number, this.#bench.name(name))
       return 0
     })
     const expected = node.xattrs.has(name) ? 0 : -ENODATA
@@ -392,7 +392,7 @@ export class NameOperations {
     }
     let left = 1 + prng.below(4)
     let { cookie } = listing
-    world.fs.readdir(directory, cookie, (child, kind, next, name) => {
+    world.share.readdir(directory, cookie, (child, kind, next, name) => {
       if (left-- === 0) return false
       const text = String.fromCharCode(...name.bytes.subarray(name.offset, name.offset + name.length))
       if (next > 2) {

@@ -1,4 +1,4 @@
-import { FileSystem } from '../../lib/fs/filesystem.js'
+import { Share } from '../../lib/share/share.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import type { Disk, Hash32, Kv, Log } from '../../lib/ports.js'
 import { SimClock } from './clock.js'
@@ -34,7 +34,7 @@ export class World {
   readonly kv: SimKv
   readonly disk: SimDisk
   readonly errors: string[] = []
-  fs!: FileSystem
+  share!: Share
   readonly #plant: Plant
   readonly #prng: Prng
   readonly #hash: Hash32
@@ -56,9 +56,9 @@ export class World {
     const log: Log = { debug: ignore, info: ignore, warn: ignore, error: (_, message) => this.errors.push(message) }
     const meta = new MetaStore(kv, clock, this.#hash, log, { inodesCached: 16 })
     meta.format(ROOT_MODE, 0, 0, CHUNK_BITS)
-    this.fs = new FileSystem({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
+    this.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     let isReady = false
-    this.fs.recover((error) => {
+    this.share.recover((error) => {
       if (error < 0) throw new Error(`recovery has failed: ${error}`)
       isReady = true
     })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type Acl, chmodAcl, formatAcl, inheritAcl, isMinimal, modeOf, parseAcl } from '../../lib/fs/acl.js'
+import { type Acl, chmodAcl, formatAcl, inheritAcl, isMinimal, modeOf, parseAcl } from '../../lib/share/acl.js'
 
 const NOBODY = 0xffffffff
 const [USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER] = [1, 2, 4, 8, 16, 32]

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Holds } from '../../lib/fs/holds.js'
+import { Holds } from '../../lib/share/holds.js'
 
 /** Few numbers that collide, of the kind that inode numbers are. */
 const inode = fc.integer({ min: 1, max: 3000 }).map((index) => (index % 5) * 2 ** 40 + index * 1024)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { EAGAIN, EDEADLK, EINTR } from '../../lib/base/errno.js'
-import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock, Locks } from '../../lib/fs/locks.js'
+import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock, Locks } from '../../lib/share/locks.js'
 
 const BYTES = 12
 const INODE = 1

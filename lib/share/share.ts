@@ -37,7 +37,7 @@ export type VisitEntry = (child: InodeNumber, kind: number, cookie: number, name
  * The operations of a POSIX file system on inodes. They throw FsError; those that may wait for a disk return a negative
  * errno or PENDING instead. Nothing may be answered before {@link MetaStore.endTurn}.
  */
-export class FileSystem {
+export class Share {
   readonly meta: MetaStore
   readonly create: Creation
   readonly remove: Removal
