@@ -13,7 +13,7 @@ const layers = {
   share: ['base', 'wire', 'stripe', 'meta', 'chunk'],
   rpc: ['base', 'wire'],
   node: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'share', 'rpc'],
-  fs: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'share', 'node'],
+  fs: ['base', 'wire', 'stripe', 'ring', 'chunk', 'meta', 'share', 'rpc', 'node'],
   cache: ['base', 'wire', 'stripe', 'chunk', 'meta', 'rpc', 'node', 'fs'],
   stage: ['base', 'wire', 'stripe', 'chunk', 'meta', 'rpc', 'node', 'fs', 'cache'],
   native: ['base', 'wire', 'stripe'],

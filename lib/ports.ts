@@ -180,6 +180,82 @@ export interface Disk {
   statfs(out: DiskFigures): number
 }
 
+/**
+ * Requests and replies between nodes. A message is a head (a multiple of 4 bytes, at most MESSAGE_HEAD_BYTES_MAX) and
+ * data: up to the payload of a slot, sent from the pool's memory and received into it. Messages of one channel may
+ * overtake each other; none is lost or comes twice unless its channel fails. Whoever sends nothing for long, and a link
+ * that is down, is not noticed here: callers have deadlines.
+ */
+export interface Transport {
+  /** How peers reach this transport: opaque, at most 4096 bytes, for them only; it goes over a control connection. */
+  readonly address: Uint8Array
+  /** Heads to be sent are written here, at the word that {@link prepare} returns. */
+  readonly outbox: Uint32Array
+  /** Heads that have arrived stand here, at the word that a callback is given, and until it returns. */
+  readonly inbox: Uint32Array
+  /** Who gets requests and news; set once, before the first channel. */
+  attach(events: TransportEvents): void
+  /**
+   * A new channel, on which one peer will be heard: a message is its only if it carries the channel's number and this
+   * secret (16 bytes), and is dropped otherwise, before it costs a slot. A positive number that is not given again
+   * while this process lives, or −EMFILE where there are too many channels.
+   */
+  expect(secret: Uint8Array): number
+  /**
+   * Connects a channel to the peer that is reached at `address`, by the number and the secret that the peer expects
+   * there. Only then may anything be sent on it. 0, or −EINVAL for an address that is none, or another errno.
+   */
+  connect(channel: number, address: Uint8Array, peerChannel: number, peerSecret: Uint8Array): number
+  /** Ends a channel at once. Nothing of it is delivered any more; its open requests end with −ECONNRESET. */
+  close(channel: number): void
+  /**
+   * The word of {@link outbox} where the head of the next message belongs; {@link request} or {@link reply} follows
+   * before any other call.
+   */
+  prepare(): number
+  /**
+   * Sends the prepared head, and `bytes` at `at` of the pool's memory. The reply's data goes to `to`, where there is
+   * room for `room` bytes. `done` is called exactly once, never inside of this call, and when nobody touches the memory
+   * at `at` and `to` any more. Returns a token for {@link cancel}.
+   */
+  request(
+    channel: number,
+    headBytes: number,
+    at: number,
+    bytes: number,
+    to: number,
+    room: number,
+    done: ReplyDone,
+  ): number
+  /** Gives a request up: it ends with −ECANCELED, or with its reply where that is being received already. */
+  cancel(token: number): void
+  /**
+   * Sends the prepared head, and `bytes` at `at`, as the answer to the request `token` of this channel. The slot that
+   * holds the data, if any (else −1), goes back to the pool when it is out, or when the channel fails.
+   */
+  reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void
+  /** Ends all channels and then calls `done`; nobody else is called back after that. */
+  end(done: () => void): void
+}
+
+/**
+ * Receives a reply: the bytes of its data, and where in the inbox its head is; or, with neither, −ECONNRESET where
+ * the channel failed or was closed, −ECANCELED, or −EMSGSIZE where it had more data than there was room for.
+ */
+export type ReplyDone = (result: number, headAt: number, headBytes: number) => void
+
+export interface TransportEvents {
+  /**
+   * A request: its head in the inbox, and the slot whose payload begins with its data (the receiver's to release, or to
+   * give to {@link Transport.reply}), or −1 where it has none. It is answered at most once, by channel and token.
+   */
+  request(channel: number, token: number, headAt: number, headBytes: number, slot: number, bytes: number): void
+  /** A slot for peers has come free by itself, as the answer that it held is out. */
+  slotFree(): void
+  /** The channel's peer is gone or broke the protocol (−errno); it is for the receiver to close it. */
+  failed(channel: number, error: number): void
+}
+
 /** Where events go. One line each, never one per operation at the default level. */
 export interface Log {
   debug(event: object, message: string): void

@@ -1,5 +1,6 @@
 import { EINVAL, EIO, ENOSYS, FsError } from '../lib/base/errno.js'
-import type { Operations, Turn } from '../lib/fs/operations.js'
+import type { Operations } from '../lib/fs/operations.js'
+import type { Turn } from '../lib/meta/turn.js'
 import { type BufferPool, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
 import { OP_SINCE } from '../lib/wire/kernel.js'
 import { attributeHandlers } from './handlers/attributes.js'
@@ -42,9 +43,9 @@ export class Dispatch implements Mount {
   /** Replies that wait for the commit: slot, error, body bytes, data bytes. */
   readonly #waiting: Int32Array
   #waitingLength = 0
+  /** The last turn has answered something at its end. */
+  #answered = false
   #lastHandle = 0
-  #turnIsScheduled = false
-  #inTurn = false
 
   constructor(ports: DispatchPorts, settings: MountSettings, onEnded: () => void) {
     const { fs, turn, kernel, pool, log } = ports
@@ -56,6 +57,7 @@ export class Dispatch implements Mount {
     this.#request = new Request(pool)
     this.#waiting = new Int32Array(pool.count * 4)
     this.#onEnded = onEnded
+    turn.onEnd((failure) => this.#answerWaiting(failure))
     const groups = [nameHandlers, attributeHandlers, dataHandlers, lockHandlers, sessionHandlers]
     for (const [opcode, handler] of groups.flatMap((group) => group(this))) {
       if ((OP_SINCE.get(opcode) ?? 0) <= settings.protocolMinorMax) this.#handlers[opcode] = handler
@@ -76,7 +78,7 @@ export class Dispatch implements Mount {
 
   /** False where the kernel had nothing more when the last request had been answered. */
   #runTurn(): boolean {
-    this.#inTurn = true
+    this.#turn.begin()
     let count = 0
     for (; count < TURN_REQUESTS_MAX; count++) {
       const slot = this.kernel.next()
@@ -84,24 +86,18 @@ export class Dispatch implements Mount {
       if (slot === MOUNT_ENDED || slot === NO_REQUEST) break
       this.#serve(slot)
     }
-    this.#inTurn = false
-    return this.#endTurn() || count === TURN_REQUESTS_MAX
+    this.#turn.end()
+    return this.#answered || count === TURN_REQUESTS_MAX
   }
 
   /** Answers a request that was left open with ASYNC, after the commit of what it changed. */
   finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void {
     this.#wait(slot, error, bodyBytes, dataBytes)
-    this.endTurnSoon()
+    this.#turn.endSoon()
   }
 
-  /** Commits what was changed outside of a turn by an operation that goes on. */
   endTurnSoon(): void {
-    if (this.#inTurn || this.#turnIsScheduled) return
-    this.#turnIsScheduled = true
-    queueMicrotask(() => {
-      this.#turnIsScheduled = false
-      this.#endTurn()
-    })
+    this.#turn.endSoon()
   }
 
   #serve(slot: number): void {
@@ -145,17 +141,16 @@ export class Dispatch implements Mount {
     this.#waitingLength = at + 4
   }
 
-  /** Commits, and answers what waited for that; false where nothing did. */
-  #endTurn(): boolean {
-    const failure = this.#turn.endTurn()
+  /** The turn has ended: answers what waited for that. */
+  #answerWaiting(failure: number): void {
     const waiting = this.#waiting
     const length = this.#waitingLength
     this.#waitingLength = 0
+    this.#answered = length > 0
     for (let i = 0; i < length; i += 4) {
       const error = waiting[i + 1] as number
       const result = error === 0 && failure < 0 ? failure : error
       this.kernel.reply(waiting[i] as number, result, waiting[i + 2] as number, waiting[i + 3] as number)
     }
-    return length > 0
   }
 }

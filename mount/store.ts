@@ -1,9 +1,10 @@
 /** A node's store, open: the ports that a file system stands on, over this machine. */
-import { Alone } from '../lib/fs/alone.js'
-import type { Operations, Turn } from '../lib/fs/operations.js'
-import { Share } from '../lib/share/share.js'
+
 import { ROOT_INODE } from '../lib/base/ids.js'
+import { Alone } from '../lib/fs/alone.js'
+import type { Operations } from '../lib/fs/operations.js'
 import { MetaStore } from '../lib/meta/store.js'
+import { Turn } from '../lib/meta/turn.js'
 import { SystemClock } from '../lib/native/clock.js'
 import { FileDisk } from '../lib/native/disk.js'
 import { loadHash32 } from '../lib/native/hash.js'
@@ -13,6 +14,7 @@ import { StoreDirectory } from '../lib/native/store.js'
 import { StoreError } from '../lib/native/store-error.js'
 import { Ring } from '../lib/native/uring.js'
 import type { Log } from '../lib/ports.js'
+import { Share } from '../lib/share/share.js'
 
 /** Requests that may be under way at once. The memory of a slot is taken only when it is first used. */
 const SLOTS = 64
@@ -66,7 +68,7 @@ export async function openStore(directory: string, chunkBytes: number, log: Log)
     const share = new Share({ meta, kv, disk, pool, clock, log })
     undo.push(() => new Promise<void>((done) => share.stop(done)))
     await recover(share)
-    return { fs: new Alone(share, pool.memory), turn: meta, share, pool, close }
+    return { fs: new Alone(share, pool.memory), turn: new Turn(meta), share, pool, close }
   } catch (error) {
     await close().catch((failure: Error) => log.error({ cause: failure.message }, 'the store was not closed in order'))
     throw StoreError.from(directory, error)

@@ -20,3 +20,9 @@ export const TARGET_BYTES_MAX = 4095
  * one overflow page.
  */
 export const INLINE_BYTES_MAX = 4000
+
+/** Longest head of a message between nodes: two names, a default ACL, and the fixed fields. */
+export const MESSAGE_HEAD_BYTES_MAX = 2048
+
+/** Requests that may be under way at a time from one node to all others. */
+export const REQUESTS_MAX = 1024

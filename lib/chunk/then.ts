@@ -21,3 +21,15 @@ export function ending(step: Step, end: (result: number) => number, done: Done):
   const result = caught(() => step((late) => done(finish(late))))
   return result === PENDING ? PENDING : finish(result)
 }
+
+/** Runs what calls back at once or later; its result, or PENDING and `done` gets it later. */
+export function sooner(done: Done, run: (finish: Done) => void): number {
+  let result = PENDING
+  let hasReturned = false
+  run((late) => {
+    if (hasReturned) done(late)
+    else result = late
+  })
+  hasReturned = true
+  return result
+}

@@ -7,7 +7,8 @@ import type { Caller } from '../share/context.js'
 import type { Lock, Locks } from '../share/locks.js'
 import type { Share, VisitEntry } from '../share/share.js'
 import type { StatfsFigures } from '../wire/kernel.js'
-import type { LockKind, OpenFlags, Operations } from './operations.js'
+import type { NumberedInode } from '../wire/struct.js'
+import type { LockKind, OpenFlags, Operations, WriteFlags } from './operations.js'
 
 /** The file system of a node that is alone: its share is all there is. */
 export class Alone implements Operations {
@@ -22,7 +23,7 @@ export class Alone implements Operations {
     this.#memory = memory
   }
 
-  hold(inode: Inode): void {
+  hold(inode: NumberedInode): void {
     this.#share.hold(inode.number)
   }
 
@@ -121,8 +122,8 @@ export class Alone implements Operations {
     return this.#share.read(number, to, bytes, offset, done)
   }
 
-  write(number: number, at: number, bytes: number, offset: number, killPrivileges: boolean, done: Done): number {
-    return this.#share.write(number, at, bytes, offset, killPrivileges, done)
+  write(number: number, at: number, bytes: number, offset: number, how: WriteFlags, done: Done): number {
+    return this.#share.write(number, at, bytes, offset, how.killPrivileges, done)
   }
 
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number {

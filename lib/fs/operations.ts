@@ -7,13 +7,13 @@
  * an inode leaves it in {@link Operations.found}, which is right until the next operation begins or `done` returns.
  */
 import type { ByteRange } from '../base/ids.js'
-import type { Inode } from '../meta/inode.js'
 import type { Done } from '../ports.js'
 import type { AttributeChange } from '../share/attributes.js'
 import type { Caller } from '../share/context.js'
 import type { Lock } from '../share/locks.js'
 import type { VisitEntry } from '../share/share.js'
 import type { StatfsFigures } from '../wire/kernel.js'
+import type { NumberedInode } from '../wire/struct.js'
 
 /** How open(2) opens a file. */
 export interface OpenFlags {
@@ -23,16 +23,34 @@ export interface OpenFlags {
   readonly killPrivileges: boolean
 }
 
+/** How a directory is listed. */
+export interface Listing {
+  /** The entries' inodes are of use, see {@link Operations.peek}. */
+  readonly plus: boolean
+  /** Bytes of entries that are wanted, about. */
+  readonly wanted: number
+  /** A part of the pool's memory that may be used for it. */
+  readonly at: number
+  readonly bytes: number
+}
+
+/** How write(2) writes. */
+export interface WriteFlags {
+  readonly killPrivileges: boolean
+  /** O_APPEND: at the end of the file, which the kernel of a node among peers may not know. */
+  readonly append: boolean
+}
+
 /** Record locks (fcntl(2)) and flock(2) locks are two kinds that never meet. */
 export type LockKind = 'record' | 'flock'
 
 export interface Operations {
-  readonly found: Inode
+  readonly found: NumberedInode
   /** The lock that {@link testLock} has found in the way, or undefined. */
   readonly blocker: Lock | undefined
 
   /** Counts a reference that the kernel is given; {@link forget} takes it back. */
-  hold(inode: Inode): void
+  hold(inode: NumberedInode): void
   forget(number: number, count: number): void
 
   lookup(parent: number, name: ByteRange, done: Done): number
@@ -59,13 +77,13 @@ export interface Operations {
   ): number
   /** Writes the target of a symbolic link to `at` in the pool's memory; its length. */
   readlink(number: number, at: number, done: Done): number
-  /** Lists from `cookie` on; see {@link Share.readdir}. `plus`: the entries' inodes are of use, see {@link peek}. */
-  readdir(number: number, cookie: number, visit: VisitEntry, plus: boolean, done: Done): number
+  /** Lists from `cookie` on; see {@link Share.readdir}. */
+  readdir(number: number, cookie: number, visit: VisitEntry, listing: Listing, done: Done): number
   /** The inode of the entry that is being visited, if it is at hand. The name is gone then. */
-  peek(number: number): Inode | undefined
+  peek(number: number): NumberedInode | undefined
 
   read(number: number, to: number, bytes: number, offset: number, done: Done): number
-  write(number: number, at: number, bytes: number, offset: number, killPrivileges: boolean, done: Done): number
+  write(number: number, at: number, bytes: number, offset: number, how: WriteFlags, done: Done): number
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number
   copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, bytes: number, done: Done): number
   lseek(number: number, offset: number, whence: number, done: Done): number
@@ -87,13 +105,4 @@ export interface Operations {
   interrupt(id: string): void
   /** close(2) of a descriptor: takes the process's record locks away. */
   flush(number: number, owner: string, done: Done): number
-}
-
-/** The changes of a turn: nothing that rests on them may be answered before they are committed. */
-export interface Turn {
-  readonly isOpen: boolean
-  /** Commits; 0 or a negative errno, and then none of the turn's changes may be answered as done. */
-  endTurn(): number
-  /** Makes {@link endTurn} undo everything. */
-  spoil(): void
 }

@@ -41,6 +41,12 @@ export class Dentry {
   }
 }
 
+/** A directory as its entries know it; its inode may lie elsewhere. */
+export interface DirectoryRef {
+  readonly number: number
+  readonly generation: number
+}
+
 /** The entries of directories. Names that share a position are told apart by a serial. */
 export class Dentries {
   readonly #batch: Batch
@@ -55,7 +61,7 @@ export class Dentries {
   }
 
   /** Looks `name` up in `directory`; `into` says where it is, or where it would go. */
-  find(directory: Inode, name: ByteRange, into: Dentry): boolean {
+  find(directory: DirectoryRef, name: ByteRange, into: Dentry): boolean {
     const position = this.#positions.ofDentry(directory.number, name)
     into.parent = directory.number
     into.parentGeneration = directory.generation
@@ -77,7 +83,7 @@ export class Dentries {
   }
 
   /** Finds the first entry after (position, serial), in the order of cookies; its name is then in {@link name}. */
-  next(directory: Inode, position: number, serial: number, into: Dentry): boolean {
+  next(directory: DirectoryRef, position: number, serial: number, into: Dentry): boolean {
     if (!this.#seek(directory, position, serial + 1)) return false
     into.parent = directory.number
     into.parentGeneration = directory.generation
@@ -88,20 +94,25 @@ export class Dentries {
     return true
   }
 
-  isEmpty(directory: Inode): boolean {
+  isEmpty(directory: DirectoryRef): boolean {
     return !this.#seek(directory, 0, 0)
   }
 
   /** Writes the entry `at`, new or replaced. */
   put(at: Dentry, name: ByteRange, child: Inode): void {
+    this.putChild(at, name, child.number, child.generation, child.mode & S_IFMT)
+  }
+
+  /** The same for a child whose inode may lie elsewhere; `kind` is its S_IFMT bits. */
+  putChild(at: Dentry, name: ByteRange, child: number, childGeneration: number, kind: number): void {
     at.exists = true
-    at.child = child.number
-    at.childGeneration = child.generation
-    at.kind = child.mode & S_IFMT
+    at.child = child as InodeNumber
+    at.childGeneration = childGeneration
+    at.kind = kind
     const words = this.#batch.words
     words[0] = KEY_DENTRY | (RECORD_VERSION << 8) | ((at.kind >>> 12) << 16) | (name.length << 24)
-    words[1] = child.generation
-    putWords(words, 2, child.number)
+    words[1] = childGeneration
+    putWords(words, 2, child)
     const value = this.#batch.value
     const { bytes, offset, length } = name
     for (let i = 0; i < length; i++) value[DENTRY_HEAD_BYTES + i] = bytes[offset + i] as number
@@ -117,7 +128,7 @@ export class Dentries {
     return putDentryKey(this.#batch.key, at.parent, at.parentGeneration, at.position, at.serial)
   }
 
-  #seek(directory: Inode, position: number, serial: number): boolean {
+  #seek(directory: DirectoryRef, position: number, serial: number): boolean {
     const key = this.#batch.key
     const found = this.#batch.seek(putDentryKey(key, directory.number, directory.generation, position, serial))
     return (

@@ -1,8 +1,8 @@
 import type { Clock } from '../ports.js'
 
 /**
- * Timestamps that never repeat and never run back: max(own clock, last + 1 ns). With peers, what they have seen joins
- * the maximum (a hybrid logical clock).
+ * Timestamps that never repeat and never run back: max(own clock, last + 1 ns). What peers have seen joins
+ * the maximum: a hybrid logical clock.
  */
 export class Stamps {
   readonly #clock: Clock
@@ -12,6 +12,13 @@ export class Stamps {
 
   constructor(clock: Clock) {
     this.#clock = clock
+  }
+
+  /** A peer has a stamp that is newer than ours: the next one comes after it. */
+  observe(seconds: number, nanoseconds: number): void {
+    if (seconds < this.seconds || (seconds === this.seconds && nanoseconds <= this.nanoseconds)) return
+    this.seconds = seconds
+    this.nanoseconds = nanoseconds
   }
 
   /** Moves on to the next stamp. */

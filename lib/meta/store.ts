@@ -8,9 +8,11 @@ import { getInode, KEY_FREE, KEY_INODE, KEY_ORPHAN, putIdKey, putInode } from '.
 import { ABSENT, Batch } from './batch.js'
 import { Counter, generationOf, serialOf } from './counter.js'
 import { Dentries } from './dentries.js'
+import { Graves } from './graves.js'
 import { InlineData } from './inline.js'
 import { Inode } from './inode.js'
 import { Queue } from './queue.js'
+import { Results } from './results.js'
 import { Stamps } from './stamps.js'
 import { Xattrs } from './xattrs.js'
 
@@ -37,6 +39,10 @@ export class MetaStore {
   readonly free: Queue
   /** Inodes without a name that somebody still holds. */
   readonly orphans: Queue
+  /** Directories that were removed, wherever their inodes were. */
+  readonly graves: Graves
+  /** What peers' changes have answered. */
+  readonly results: Results
   readonly #batch: Batch
   readonly #log: Log
   readonly #cache: LRUCache<number, Inode>
@@ -62,6 +68,8 @@ export class MetaStore {
     this.inline = new InlineData(batch)
     this.free = new Queue(batch, KEY_FREE)
     this.orphans = new Queue(batch, KEY_ORPHAN)
+    this.graves = new Graves(batch)
+    this.results = new Results(batch)
   }
 
   /** Makes the root directory of an empty store; all that comes into it inherits its chunk size. */
@@ -98,7 +106,13 @@ export class MetaStore {
    * A new inode at this ring position, inheriting chunk size and layout from `parent`. Not linked yet: nlink is 0. A
    * serial that is taken there, be it by a file without a name, is skipped.
    */
-  create(position: number, mode: number, uid: number, gid: number, parent: Inode): Inode {
+  create(
+    position: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    parent: { readonly chunkBits: number; readonly layout: number },
+  ): Inode {
     let value = this.counter.next()
     while (!this.#isFree(position, serialOf(value))) value = this.counter.next()
     const inode = new Inode(inodeNumber(position, serialOf(value)))

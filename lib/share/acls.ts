@@ -16,9 +16,14 @@ const named = (text: string): ByteRange => {
 export const ACCESS_ACL = named('system.posix_acl_access')
 export const DEFAULT_ACL = named('system.posix_acl_default')
 
+/** The value of a directory's default list, or null. */
+export function defaultAclOf(context: Context, directory: Inode): Acl | null {
+  return load(context, directory, DEFAULT_ACL)
+}
+
 /** Gives a new inode its permissions: from its directory's default list, or else from the umask. */
-export function inheritAcls(context: Context, directory: Inode, inode: Inode, umask: number): void {
-  const acl = isSymlink(inode.mode) ? null : load(context, directory, DEFAULT_ACL)
+export function inheritAcls(context: Context, defaultAcl: Acl | null, inode: Inode, umask: number): void {
+  const acl = isSymlink(inode.mode) ? null : defaultAcl
   if (acl === null) {
     if (!isSymlink(inode.mode)) inode.mode &= ~(umask & PERMISSIONS)
     return

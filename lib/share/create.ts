@@ -1,11 +1,26 @@
-import { EEXIST, EMLINK, ENAMETOOLONG, EPERM, fail } from '../base/errno.js'
+import { EEXIST, EMLINK, ENAMETOOLONG, ENOENT, EPERM, fail } from '../base/errno.js'
 import type { ByteRange } from '../base/ids.js'
-import { LINKS_MAX, TARGET_BYTES_MAX } from '../base/limits.js'
+import { LINKS_MAX, NAME_BYTES_MAX, TARGET_BYTES_MAX } from '../base/limits.js'
 import { isDirectory, S_IFLNK, S_ISGID } from '../base/mode.js'
-import { Dentry } from '../meta/dentries.js'
+import { Dentry, type DirectoryRef } from '../meta/dentries.js'
+import { BURIED } from '../meta/graves.js'
 import type { Inode } from '../meta/inode.js'
-import { inheritAcls } from './acls.js'
+import type { Acl } from './acl.js'
+import { defaultAclOf, inheritAcls } from './acls.js'
 import { type Caller, type Context, directoryFor, setUnnamed } from './context.js'
+
+/** What a new inode takes over from its directory, but for the default access list. */
+interface Ancestor extends DirectoryRef {
+  readonly mode: number
+  readonly gid: number
+  readonly chunkBits: number
+  readonly layout: number
+}
+
+/** The same of a directory whose inode may lie elsewhere. */
+export interface Inherited extends Ancestor {
+  readonly defaultAcl: Acl | null
+}
 
 /** The operations that make inodes and names. */
 export class Creation {
@@ -41,7 +56,8 @@ export class Creation {
     const { meta } = this.#context
     const directory = meta.inode(parent)
     meta.mustGrow()
-    const inode = this.#inode(directory, meta.freePosition(), mode, 0, caller)
+    const acl = defaultAclOf(this.#context, directory)
+    const inode = this.#inode(directory, acl, meta.freePosition(), mode, 0, caller)
     meta.orphans.add(inode.number)
     setUnnamed(this.#context, inode.number, true)
     return inode
@@ -73,29 +89,46 @@ export class Creation {
     return directory
   }
 
-  #create(directory: Inode, name: ByteRange, mode: number, rdev: number, caller: Caller): Inode {
+  /**
+   * The entry's half of {@link mknod}, for a directory whose inode may lie elsewhere: its own times and links are not
+   * touched. ENOENT where it was removed, EEXIST, ENOSPC.
+   */
+  mknodIn(directory: Inherited, name: ByteRange, mode: number, rdev: number, caller: Caller): Inode {
     const { meta } = this.#context
-    const inode = this.#inode(directory, this.#dentry.position, mode, rdev, caller)
+    if (name.length > NAME_BYTES_MAX) fail(ENAMETOOLONG)
+    if (meta.graves.state(directory.number, directory.generation) === BURIED) fail(ENOENT)
+    if (meta.dentries.find(directory, name, this.#dentry)) fail(EEXIST)
+    meta.mustGrow()
+    return this.#createIn(directory, directory.defaultAcl, name, mode, rdev, caller)
+  }
+
+  #create(directory: Inode, name: ByteRange, mode: number, rdev: number, caller: Caller): Inode {
+    const inode = this.#createIn(directory, defaultAclOf(this.#context, directory), name, mode, rdev, caller)
+    if (inode.isDirectory) directory.nlink++
+    this.#context.meta.stamp(directory, true)
+    return inode
+  }
+
+  #createIn(directory: Ancestor, acl: Acl | null, name: ByteRange, mode: number, rdev: number, caller: Caller): Inode {
+    const inode = this.#inode(directory, acl, this.#dentry.position, mode, rdev, caller)
     inode.nlink = 1
     if (inode.isDirectory) {
       inode.nlink = 2
       inode.parent = directory.number
       inode.parentGeneration = directory.generation
-      directory.nlink++
     }
-    meta.dentries.put(this.#dentry, name, inode)
-    meta.stamp(directory, true)
+    this.#context.meta.dentries.put(this.#dentry, name, inode)
     return inode
   }
 
   /** A new inode with the owner, group and permissions that its directory and the caller give it. */
-  #inode(directory: Inode, position: number, mode: number, rdev: number, caller: Caller): Inode {
+  #inode(directory: Ancestor, acl: Acl | null, position: number, mode: number, rdev: number, caller: Caller): Inode {
     const setgid = (directory.mode & S_ISGID) !== 0
     const gid = setgid ? directory.gid : caller.gid
     const bits = setgid && isDirectory(mode) ? mode | S_ISGID : mode
     const inode = this.#context.meta.create(position, bits, caller.uid, gid, directory)
     inode.rdev = rdev
-    inheritAcls(this.#context, directory, inode, caller.umask)
+    inheritAcls(this.#context, acl, inode, caller.umask)
     return inode
   }
 }

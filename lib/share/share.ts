@@ -1,16 +1,16 @@
-import { type ChunkPorts, ChunkStore } from '../chunk/store.js'
-import { ending, type Step } from '../chunk/then.js'
 import { EINVAL, EISDIR, ENAMETOOLONG, ENOTDIR, fail } from '../base/errno.js'
 import type { ByteRange, InodeNumber } from '../base/ids.js'
 import { SERIAL_SPAN } from '../base/ids.js'
 import { NAME_BYTES_MAX } from '../base/limits.js'
 import { S_IFDIR, S_IFREG } from '../base/mode.js'
+import { type ChunkPorts, ChunkStore } from '../chunk/store.js'
+import { ending, type Step } from '../chunk/then.js'
 import { Dentry } from '../meta/dentries.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Disk, DiskFigures, Done } from '../ports.js'
 import type { StatfsFigures } from '../wire/kernel.js'
-import { accessed, type AttributeChange, dropPrivileges, setattr } from './attributes.js'
+import { type AttributeChange, accessed, dropPrivileges, setattr } from './attributes.js'
 import { type AccessTimes, type Caller, type Context, freeInode } from './context.js'
 import { Creation } from './create.js'
 import { Holds } from './holds.js'
@@ -46,7 +46,8 @@ export class Share {
   readonly recordLocks = new Locks(true)
   readonly fileLocks = new Locks(false)
   readonly accessTimes: AccessTimes = { ofFiles: true, ofDirectories: true }
-  readonly #context: Context
+  /** What operations on entries and inodes are made of, for those that span several nodes. */
+  readonly context: Context
   readonly #disk: Disk
   readonly #dentry = new Dentry()
   readonly #figures: DiskFigures = { blockBytes: 0, blocks: 0, blocksFree: 0, blocksAvailable: 0 }
@@ -57,10 +58,10 @@ export class Share {
     this.#disk = disk
     const chunks = new ChunkStore(ports)
     const { accessTimes } = this
-    this.#context = { meta, chunks, holds: new Holds(), unnamed: new Set(), accessTimes }
-    this.create = new Creation(this.#context)
-    this.remove = new Removal(this.#context)
-    this.xattrs = new ExtendedAttributes(this.#context)
+    this.context = { meta, chunks, holds: new Holds(), unnamed: new Set(), accessTimes }
+    this.create = new Creation(this.context)
+    this.remove = new Removal(this.context)
+    this.xattrs = new ExtendedAttributes(this.context)
   }
 
   /**
@@ -71,13 +72,13 @@ export class Share {
     for (const number of this.meta.orphans.list()) {
       const inode = this.meta.find(number)
       if (inode === undefined) this.meta.orphans.remove(number)
-      else freeInode(this.#context, inode)
+      else freeInode(this.context, inode)
     }
     // On a full store names and files can be removed; new ones wait for room, and for the reservation.
     if (this.meta.canGrow) this.meta.counter.reserve()
     const failed = this.meta.commit()
     if (failed < 0) done(failed)
-    else this.#context.chunks.recover(done)
+    else this.context.chunks.recover(done)
   }
 
   /** The inode of a name, or undefined. */
@@ -94,27 +95,27 @@ export class Share {
    * gets an error instead, and no reference.
    */
   hold(number: number): void {
-    const { holds, meta } = this.#context
+    const { holds, meta } = this.context
     holds.add(number)
     if (meta.isOpen) meta.ifUndone(() => holds.drop(number, 1))
   }
 
   /** Takes `count` references back; an inode without a name is freed with the last one. */
   forget(number: number, count: number): void {
-    const { holds, unnamed } = this.#context
+    const { holds, unnamed } = this.context
     if (!holds.drop(number, count) || !unnamed.has(number)) return
-    freeInode(this.#context, this.meta.inode(number))
+    freeInode(this.context, this.meta.inode(number))
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {
-    return setattr(this.#context, number, change, done)
+    return setattr(this.context, number, change, done)
   }
 
   /** The target of a symbolic link: valid until the next use of the store. EINVAL for anything else. */
   readlink(number: number): ByteRange {
     const inode = this.meta.inode(number)
     if (!inode.isSymlink) fail(EINVAL)
-    accessed(this.#context, inode)
+    accessed(this.context, inode)
     this.meta.inline.load(number)
     return this.meta.inline.data
   }
@@ -122,47 +123,47 @@ export class Share {
   /** Reads into the pool's memory at `to`: bytes, fewer at the end of the file. EISDIR, EINVAL. */
   read(number: number, to: number, bytes: number, offset: number, done: Done): number {
     const inode = this.#regular(number)
-    accessed(this.#context, inode)
-    return this.#context.chunks.read(number, to, bytes, offset, done)
+    accessed(this.context, inode)
+    return this.context.chunks.read(number, to, bytes, offset, done)
   }
 
   /** Writes from the pool's memory at `at`; `killPrivileges` clears the set-id bits. EISDIR, EINVAL, EFBIG, ENOSPC. */
   write(number: number, at: number, bytes: number, offset: number, killPrivileges: boolean, done: Done): number {
     this.#regular(number)
-    const write: Step = (late) => this.#context.chunks.write(number, at, bytes, offset, late)
+    const write: Step = (late) => this.context.chunks.write(number, at, bytes, offset, late)
     return this.#changing(number, write, killPrivileges, done)
   }
 
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number {
     this.#regular(number)
-    return this.#context.chunks.allocate(number, mode, offset, bytes, done)
+    return this.context.chunks.allocate(number, mode, offset, bytes, done)
   }
 
   copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, bytes: number, done: Done): number {
     this.#regular(from)
     this.#regular(to)
-    const copy: Step = (late) => this.#context.chunks.copy(from, fromOffset, to, toOffset, bytes, late)
+    const copy: Step = (late) => this.context.chunks.copy(from, fromOffset, to, toOffset, bytes, late)
     return this.#changing(to, copy, false, done)
   }
 
   lseek(number: number, offset: number, whence: number): number {
     this.#regular(number)
-    return this.#context.chunks.seek(number, offset, whence)
+    return this.context.chunks.seek(number, offset, whence)
   }
 
   /** fsync(2): the inode's data and metadata, and all that was committed before, survive a power cut. */
   fsync(number: number, done: Done): number {
-    return this.#context.chunks.sync(number, done)
+    return this.context.chunks.sync(number, done)
   }
 
   /** fsync(2) of a directory: all metadata that was committed before survives a power cut. */
   fsyncdir(done: Done): number {
-    return this.#context.chunks.syncMetadata(done)
+    return this.context.chunks.syncMetadata(done)
   }
 
   /** syncfs(2): everything survives a power cut. */
   syncfs(done: Done): number {
-    return this.#context.chunks.syncAll(done)
+    return this.context.chunks.syncAll(done)
   }
 
   /**
@@ -172,7 +173,7 @@ export class Share {
   readdir(number: number, cookie: number, visit: VisitEntry): void {
     const directory = this.meta.inode(number)
     if (!directory.isDirectory) fail(ENOTDIR)
-    accessed(this.#context, directory)
+    accessed(this.context, directory)
     if (cookie < COOKIE_SELF && !visit(directory.number, S_IFDIR, COOKIE_SELF, SELF)) return
     const parent = directory.parent as InodeNumber
     if (cookie < COOKIE_PARENT && !visit(parent, S_IFDIR, COOKIE_PARENT, PARENT)) return
@@ -200,9 +201,9 @@ export class Share {
 
   /** Ends all work: frees what is held without a name, and waits for the removal of backing files. */
   stop(done: () => void): void {
-    for (const number of this.#context.unnamed) freeInode(this.#context, this.meta.inode(number))
+    for (const number of this.context.unnamed) freeInode(this.context, this.meta.inode(number))
     this.meta.commit()
-    this.#context.chunks.close(done)
+    this.context.chunks.close(done)
   }
 
   /** The new regular file of open(2) with O_CREAT. EEXIST where `exclusive`; an existing one is found otherwise. */
@@ -218,8 +219,8 @@ export class Share {
     const changed = (result: number): number => {
       if (result <= 0) return result
       const inode = this.meta.inode(number)
-      if (killPrivileges) dropPrivileges(this.#context, inode, true)
-      else removeCapability(this.#context, inode)
+      if (killPrivileges) dropPrivileges(this.context, inode, true)
+      else removeCapability(this.context, inode)
       return result
     }
     return ending(change, changed, done)

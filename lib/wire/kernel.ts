@@ -120,6 +120,7 @@ export const FOPEN_KEEP_CACHE = 1 << 1
 export const FOPEN_CACHE_DIR = 1 << 3
 
 export const OPEN_KILL_SUIDGID = 1 << 0
+export const WRITE_CACHE = 1 << 0
 export const WRITE_KILL_SUIDGID = 1 << 2
 export const SETXATTR_ACL_KILL_SGID = 1 << 0
 export const LK_FLOCK = 1 << 0

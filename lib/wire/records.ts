@@ -9,18 +9,22 @@
  * | 'C'                                                         | 1     | counter                                  |
  * | 'D' parent u64, generation u32, position u32, serial u24    | 20    | dentry                                   |
  * | 'F' backing id u64                                          | 9     | backing file to remove, unless claimed   |
+ * | 'G' directory u64, generation u32                           | 13    | directory that was removed               |
  * | 'I' inode u64                                               | 9     | inode                                    |
  * | 'N' inode u64                                               | 9     | inline data, or a symbolic link's target |
  * | 'O' inode u64                                               | 9     | inode without a name, still held         |
+ * | 'R' client 8 bytes, incarnation u64, sequence u64           | 25    | result of a change that a peer asked for |
  * | 'X' inode u64, name                                         | 9 + n | extended attribute                       |
  */
 
 export const KEY_COUNTER = 0x43
 export const KEY_DENTRY = 0x44
 export const KEY_FREE = 0x46
+export const KEY_GRAVE = 0x47
 export const KEY_INODE = 0x49
 export const KEY_INLINE = 0x4e
 export const KEY_ORPHAN = 0x4f
+export const KEY_RESULT = 0x52
 export const KEY_XATTR = 0x58
 
 export const RECORD_VERSION = 1
@@ -151,69 +155,69 @@ export interface InodeFields {
  * | 48  | mtime, seconds i64    | 128 | blocks u64                |
  * | 56  | ctime, seconds i64    |     |                           |
  *
- * `words` is the value area as 32-bit words.
+ * `words` is the value area as 32-bit words; the record begins at the word `at`.
  */
-export function putInode(words: Uint32Array, inode: InodeFields): number {
-  words[0] = KEY_INODE | (RECORD_VERSION << 8) | (INODE_RECORD_BYTES << 16)
-  words[1] = inode.flags
-  words[2] = inode.generation
-  words[3] = inode.mode
-  words[4] = inode.nlink
-  words[5] = inode.uid
-  words[6] = inode.gid
-  words[7] = inode.rdev
-  putWords(words, 8, inode.size)
-  putWords(words, 10, inode.atime)
-  putWords(words, 12, inode.mtime)
-  putWords(words, 14, inode.ctime)
-  putWords(words, 16, inode.btime)
-  words[18] = inode.atimeNs
-  words[19] = inode.mtimeNs
-  words[20] = inode.ctimeNs
-  words[21] = inode.btimeNs
-  putWords(words, 22, inode.backing)
-  putWords(words, 24, inode.change)
-  putWords(words, 26, inode.parent)
-  words[28] = inode.truncationEpoch
-  words[29] = inode.quotaId
-  words[30] = inode.chunkBits | (inode.layout << 8)
-  words[31] = inode.parentGeneration
-  putWords(words, 32, inode.blocks)
+export function putInode(words: Uint32Array, inode: InodeFields, at = 0): number {
+  words[at] = KEY_INODE | (RECORD_VERSION << 8) | (INODE_RECORD_BYTES << 16)
+  words[at + 1] = inode.flags
+  words[at + 2] = inode.generation
+  words[at + 3] = inode.mode
+  words[at + 4] = inode.nlink
+  words[at + 5] = inode.uid
+  words[at + 6] = inode.gid
+  words[at + 7] = inode.rdev
+  putWords(words, at + 8, inode.size)
+  putWords(words, at + 10, inode.atime)
+  putWords(words, at + 12, inode.mtime)
+  putWords(words, at + 14, inode.ctime)
+  putWords(words, at + 16, inode.btime)
+  words[at + 18] = inode.atimeNs
+  words[at + 19] = inode.mtimeNs
+  words[at + 20] = inode.ctimeNs
+  words[at + 21] = inode.btimeNs
+  putWords(words, at + 22, inode.backing)
+  putWords(words, at + 24, inode.change)
+  putWords(words, at + 26, inode.parent)
+  words[at + 28] = inode.truncationEpoch
+  words[at + 29] = inode.quotaId
+  words[at + 30] = inode.chunkBits | (inode.layout << 8)
+  words[at + 31] = inode.parentGeneration
+  putWords(words, at + 32, inode.blocks)
   return INODE_RECORD_BYTES
 }
 
 /** Reads an inode record into `inode`; returns the reason why it cannot be one, or null. */
-export function getInode(words: Uint32Array, valueBytes: number, inode: InodeFields): string | null {
+export function getInode(words: Uint32Array, valueBytes: number, inode: InodeFields, at = 0): string | null {
   if (valueBytes < INODE_RECORD_BYTES) return `an inode record of ${valueBytes} bytes`
-  const head = words[0] as number
+  const head = words[at] as number
   if ((head & 0xff) !== KEY_INODE) return `an inode record of type ${head & 0xff}`
   if (((head >>> 8) & 0xff) !== RECORD_VERSION) return `an inode record of version ${(head >>> 8) & 0xff}`
   if (head >>> 16 !== valueBytes) return `an inode record that says it has ${head >>> 16} bytes and has ${valueBytes}`
-  inode.flags = words[1] as number
-  inode.generation = words[2] as number
-  inode.mode = words[3] as number
-  inode.nlink = words[4] as number
-  inode.uid = words[5] as number
-  inode.gid = words[6] as number
-  inode.rdev = words[7] as number
-  inode.size = getWords(words, 8)
-  inode.atime = getSigned(words, 10)
-  inode.mtime = getSigned(words, 12)
-  inode.ctime = getSigned(words, 14)
-  inode.btime = getSigned(words, 16)
-  inode.atimeNs = words[18] as number
-  inode.mtimeNs = words[19] as number
-  inode.ctimeNs = words[20] as number
-  inode.btimeNs = words[21] as number
-  inode.backing = getWords(words, 22)
-  inode.change = getWords(words, 24)
-  inode.parent = getWords(words, 26)
-  inode.truncationEpoch = words[28] as number
-  inode.quotaId = words[29] as number
-  inode.chunkBits = (words[30] as number) & 0xff
-  inode.layout = ((words[30] as number) >>> 8) & 0xff
-  inode.parentGeneration = words[31] as number
-  inode.blocks = getWords(words, 32)
+  inode.flags = words[at + 1] as number
+  inode.generation = words[at + 2] as number
+  inode.mode = words[at + 3] as number
+  inode.nlink = words[at + 4] as number
+  inode.uid = words[at + 5] as number
+  inode.gid = words[at + 6] as number
+  inode.rdev = words[at + 7] as number
+  inode.size = getWords(words, at + 8)
+  inode.atime = getSigned(words, at + 10)
+  inode.mtime = getSigned(words, at + 12)
+  inode.ctime = getSigned(words, at + 14)
+  inode.btime = getSigned(words, at + 16)
+  inode.atimeNs = words[at + 18] as number
+  inode.mtimeNs = words[at + 19] as number
+  inode.ctimeNs = words[at + 20] as number
+  inode.btimeNs = words[at + 21] as number
+  inode.backing = getWords(words, at + 22)
+  inode.change = getWords(words, at + 24)
+  inode.parent = getWords(words, at + 26)
+  inode.truncationEpoch = words[at + 28] as number
+  inode.quotaId = words[at + 29] as number
+  inode.chunkBits = (words[at + 30] as number) & 0xff
+  inode.layout = ((words[at + 30] as number) >>> 8) & 0xff
+  inode.parentGeneration = words[at + 31] as number
+  inode.blocks = getWords(words, at + 32)
   return null
 }
 

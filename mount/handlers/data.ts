@@ -7,6 +7,7 @@ import {
   OPEN_KILL_SUIDGID,
   putEntryOut,
   putOpenOut,
+  WRITE_CACHE,
   WRITE_KILL_SUIDGID,
 } from '../../lib/wire/kernel.js'
 import { putWords } from '../../lib/wire/records.js'
@@ -15,6 +16,7 @@ import { ASYNC, bare, forKeeper, type HandlerGroup, type Mount, settle } from '.
 
 const O_EXCL = 0o200
 const O_TRUNC = 0o1000
+const O_APPEND = 0o2000
 const O_DSYNC = 0o10000
 
 const openFlags = (flags: number, more: number): OpenFlags => ({
@@ -91,7 +93,9 @@ function write(mount: Mount, request: Request): number {
   const { slot, node, words, body } = request
   const bytes = request.u32(4)
   if (request.argumentBytes !== 40 + bytes) fail(EINVAL)
-  const kill = (request.u32(5) & WRITE_KILL_SUIDGID) !== 0
+  const writeFlags = request.u32(5)
+  const append = (request.u32(8) & O_APPEND) !== 0 && (writeFlags & WRITE_CACHE) === 0
+  const how = { killPrivileges: (writeFlags & WRITE_KILL_SUIDGID) !== 0, append }
   const synchronous = (request.u32(8) & O_DSYNC) !== 0
   const finish = (result: number): void => {
     mount.finish(slot, Math.min(result, 0), result < 0 ? 0 : putLength(words, body, result), 0)
@@ -101,7 +105,7 @@ function write(mount: Mount, request: Request): number {
     const failed = mount.fs.fsync(node, (error) => finish(error < 0 ? error : result))
     return failed === 0 ? result : failed
   }
-  const first = mount.fs.write(node, request.payload, bytes, request.u64(2), kill, (late) => {
+  const first = mount.fs.write(node, request.payload, bytes, request.u64(2), how, (late) => {
     const result = written(late)
     if (result === PENDING) mount.endTurnSoon()
     else finish(result)

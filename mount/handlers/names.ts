@@ -56,7 +56,10 @@ function rename(mount: Mount, request: Request, argumentBytes: number, flags: nu
 /** Fills the payload with entries, each with its attributes where `plus` is set. */
 function readdir(mount: Mount, request: Request, plus: boolean): number {
   const { slot, words, memory, payload } = request
-  const end = payload + Math.min(request.u32(4), request.payloadBytes)
+  // What is left of the payload is for whoever gathers the entries.
+  const wanted = Math.min(request.u32(4), request.payloadBytes / 4)
+  const end = payload + wanted
+  const listing = { plus, wanted, at: end, bytes: request.payloadBytes - wanted }
   const entryBytes = plus ? ENTRY_OUT_BYTES : 0
   let at = payload
   const visit: VisitEntry = (child, kind, cookie, name) => {
@@ -71,7 +74,7 @@ function readdir(mount: Mount, request: Request, plus: boolean): number {
     return true
   }
   const late = (error: number): void => mount.finish(slot, error, 0, error < 0 ? 0 : at - payload)
-  const result = mount.fs.readdir(request.node, request.u64(2), visit, plus, late)
+  const result = mount.fs.readdir(request.node, request.u64(2), visit, listing, late)
   if (result === PENDING) return ASYNC
   request.dataBytes = at - payload
   return result

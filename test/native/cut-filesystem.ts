@@ -8,13 +8,14 @@ import { mkdtempSync, rmdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Alone } from '../../lib/fs/alone.js'
-import { Share } from '../../lib/share/share.js'
 import { MetaStore } from '../../lib/meta/store.js'
+import { Turn } from '../../lib/meta/turn.js'
 import { addon } from '../../lib/native/addon.js'
 import { loadHash32 } from '../../lib/native/hash.js'
 import { FuseKernel } from '../../lib/native/kernel.js'
 import { MappedPool } from '../../lib/native/pool.js'
 import type { Clock, Log } from '../../lib/ports.js'
+import { Share } from '../../lib/share/share.js'
 import { PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
 import type { Config } from '../../mount/config.js'
 import { Dispatch } from '../../mount/dispatch.js'
@@ -106,7 +107,7 @@ export class CutFilesystem {
         onReady,
       } as const
       const dispatch = new Dispatch(
-        { fs: new Alone(share, this.#pool.memory), turn: meta, kernel, pool: this.#pool, log },
+        { fs: new Alone(share, this.#pool.memory), turn: new Turn(meta), kernel, pool: this.#pool, log },
         settings,
         () => undefined,
       )

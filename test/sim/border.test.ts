@@ -2,8 +2,10 @@
  * The kernel border: whatever bytes a request has, it is answered once with a reply or an errno, and nothing outside of
  * its slot is touched.
  */
-import { Alone } from '../../lib/fs/alone.js'
+
 import t from 'tap'
+import { Alone } from '../../lib/fs/alone.js'
+import { Turn } from '../../lib/meta/turn.js'
 import type { Log } from '../../lib/ports.js'
 import { INIT, INIT_OUT_BYTES, OP, PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
 import { Dispatch } from '../../mount/dispatch.js'
@@ -41,7 +43,7 @@ class Border {
       ...settings,
     }
     const { share, pool } = this.world
-    const ports = { fs: new Alone(share, pool.memory), turn: share.meta, kernel: this.kernel, pool, log }
+    const ports = { fs: new Alone(share, pool.memory), turn: new Turn(share.meta), kernel: this.kernel, pool, log }
     this.dispatch = new Dispatch(ports, all, () => undefined)
   }
 

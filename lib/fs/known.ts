@@ -1,0 +1,65 @@
+import { ESTALE, fail } from '../base/errno.js'
+import { ROOT_INODE } from '../base/ids.js'
+import type { NumberedInode } from '../wire/struct.js'
+
+interface Entry {
+  inode: NumberedInode
+  /** References of the kernel. */
+  count: number
+  /** The default access list of a directory as it was last seen, or null where it was not asked for. */
+  defaultAcl: Uint8Array | null
+}
+
+/**
+ * The inodes that this node's kernel holds, as they were when last seen. The kernel names an inode by its number alone;
+ * this knows the generation that belongs to it, and what a directory hands down to what is made in it.
+ */
+export class Known {
+  readonly #entries = new Map<number, Entry>()
+
+  /** The kernel always holds the root directory. */
+  start(root: NumberedInode): void {
+    this.#entries.set(ROOT_INODE, { inode: root, count: 1, defaultAcl: null })
+  }
+
+  /** ESTALE where the kernel does not hold it. */
+  get(number: number): Entry {
+    return this.#entries.get(number) ?? fail(ESTALE)
+  }
+
+  /** What every message about the inode begins with. */
+  ref(number: number): { number: number; generation: number } {
+    return { number, generation: this.get(number).inode.generation }
+  }
+
+  has(number: number): boolean {
+    return this.#entries.has(number)
+  }
+
+  /** The inode was seen. */
+  note(inode: NumberedInode): void {
+    const entry = this.#entries.get(inode.number)
+    if (entry !== undefined) entry.inode = inode
+  }
+
+  noteAcl(number: number, acl: Uint8Array): void {
+    const entry = this.#entries.get(number)
+    if (entry !== undefined) entry.defaultAcl = acl
+  }
+
+  hold(inode: NumberedInode): void {
+    const entry = this.#entries.get(inode.number)
+    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl: null })
+    else {
+      entry.inode = inode
+      entry.count++
+    }
+  }
+
+  forget(number: number, count: number): void {
+    const entry = this.#entries.get(number)
+    if (entry === undefined || number === ROOT_INODE) return
+    entry.count -= count
+    if (entry.count <= 0) this.#entries.delete(number)
+  }
+}

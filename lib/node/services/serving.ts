@@ -1,0 +1,73 @@
+import { EIO, ESTALE, FsError, fail } from '../../base/errno.js'
+import type { Inode } from '../../meta/inode.js'
+import type { Turn } from '../../meta/turn.js'
+import type { BufferPool, Log } from '../../ports.js'
+import type { Positions } from '../../ring/position.js'
+import type { Services } from '../../rpc/services.js'
+import type { Share } from '../../share/share.js'
+import type { Parents } from '../parents.js'
+import type { Router } from '../router.js'
+
+/** What the services of a node work with. */
+export class Serving {
+  readonly services: Services
+  readonly share: Share
+  readonly router: Router
+  readonly parents: Parents
+  readonly positions: Positions
+  readonly pool: BufferPool
+  readonly turn: Turn
+  readonly #log: Log
+
+  constructor(parts: {
+    services: Services
+    share: Share
+    router: Router
+    parents: Parents
+    positions: Positions
+    pool: BufferPool
+    turn: Turn
+    log: Log
+  }) {
+    this.services = parts.services
+    this.share = parts.share
+    this.router = parts.router
+    this.parents = parts.parents
+    this.positions = parts.positions
+    this.pool = parts.pool
+    this.turn = parts.turn
+    this.#log = parts.log
+  }
+
+  /** The inode's record lies on this node. */
+  isHere(inode: number): boolean {
+    return this.router.ofInode(inode) === this.router.self
+  }
+
+  /** The inode of this generation. ESTALE where there is none any more. */
+  inode(number: number, generation: number): Inode {
+    const inode = this.share.meta.inode(number)
+    return inode.generation === generation ? inode : fail(ESTALE)
+  }
+
+  /** Calls `step` with 0 once what was changed so far is committed, or with the errno for which it was undone. */
+  onceCommitted(step: (error: number) => void): void {
+    this.share.meta.onceCommitted(step)
+    this.turn.endSoon()
+  }
+
+  /** Runs a step of a request that has waited; what it throws is the request's answer. */
+  guard(step: () => void, failed: (error: number) => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (error instanceof FsError) failed(-error.errno)
+      else {
+        this.turn.spoil()
+        this.#log.error({ err: error }, 'a request failed by a fault in this program')
+        failed(-EIO)
+      }
+    }
+    this.turn.endSoon()
+  }
+}

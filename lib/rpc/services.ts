@@ -1,0 +1,45 @@
+import { assert } from '../base/assert.js'
+import type { Method, ReplyOf, RequestOf } from '../wire/methods.js'
+import type { Shape } from '../wire/struct.js'
+
+/** A request that is being served, of a peer or of this node itself. It must be answered exactly once. */
+export interface Asked<M> {
+  /** Who asks. */
+  readonly member: number
+  /** Where the data that came with it is in the pool's memory, and how much, until it is answered. */
+  readonly at: number
+  readonly bytes: number
+  /** Calls `ready` with a place for up to `bytes` bytes of the answer's data: at once, or when a slot is free. */
+  place(bytes: number, ready: (at: number) => void): void
+  /** Puts the result of a change into the open batch, with the change itself; for those that answer only later. */
+  record(reply: ReplyOf<M>): void
+  /**
+   * Answers: with the bytes of the answer's data (0 where it has none) and its fields, or with a negative errno and
+   * null. A peer gets it when what was changed so far is committed.
+   */
+  answer(result: number, reply: ReplyOf<M> | null): void
+}
+
+/** Serves one method. What it throws as an FsError is the answer. */
+export type Serve<M> = (request: RequestOf<M>, asked: Asked<M>) => void
+
+export type AnyMethod = Method<Shape, Shape>
+
+interface Service {
+  readonly method: AnyMethod
+  readonly serve: Serve<AnyMethod>
+}
+
+/** What this node does for others, and for itself, by method. */
+export class Services {
+  readonly #services = new Map<number, Service>()
+
+  on<M extends AnyMethod>(method: M, serve: Serve<M>): void {
+    assert(!this.#services.has(method.number), 'a method has one service')
+    this.#services.set(method.number, { method, serve: serve as unknown as Serve<AnyMethod> })
+  }
+
+  get(number: number): Service | undefined {
+    return this.#services.get(number)
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * Everything that one node may ask of another: one table, and in it each record once. The layout of a field's kind
+ * stands in struct.ts. A method's data, where it has some, travels beside its fields in a slot.
+ */
+import { type Shape, Struct, type Values } from './struct.js'
+
+export interface Method<Q extends Shape, R extends Shape> {
+  readonly name: string
+  readonly number: number
+  readonly request: Struct<Q>
+  readonly reply: Struct<R>
+  /** It may take for ever, so it takes no credit. */
+  readonly isPatient?: boolean
+  /** Doing it twice would do harm: it is asked with a sequence, and a repetition gets the first one's result. */
+  readonly changes: boolean
+}
+
+export type RequestOf<M> = M extends Method<infer Q, Shape> ? Values<Q> : never
+export type ReplyOf<M> = M extends Method<Shape, infer R> ? Values<R> : never
+
+function reads<Q extends Shape, R extends Shape>(number: number, name: string, request: Q, reply: R): Method<Q, R> {
+  return { name, number, request: new Struct(request), reply: new Struct(reply), changes: false }
+}
+
+function changes<Q extends Shape, R extends Shape>(number: number, name: string, request: Q, reply: R): Method<Q, R> {
+  return { ...reads(number, name, request, reply), changes: true }
+}
+
+/** A directory: whoever is asked about its entries need not have its inode. */
+const DIRECTORY = { parent: 'u64', parentGeneration: 'u32' } as const
+const INODE = { number: 'u64', generation: 'u32' } as const
+/** What an entry refers to, and its inode where that lies beside it. */
+const ENTRY = { child: 'u64', childGeneration: 'u32', kind: 'u32', inode: 'inode' } as const
+/** A time to set: kind 0 leaves it, 1 takes the present, 2 the given one. */
+const TIMES = {
+  atimeKind: 'u32',
+  atime: 'i64',
+  atimeNs: 'u32',
+  mtimeKind: 'u32',
+  mtime: 'i64',
+  mtimeNs: 'u32',
+  ctimeKind: 'u32',
+  ctime: 'i64',
+  ctimeNs: 'u32',
+} as const
+/** What a new inode takes over from its directory. */
+const INHERITED = {
+  directoryMode: 'u32',
+  directoryGid: 'u32',
+  chunkBits: 'u32',
+  layout: 'u32',
+  defaultAcl: 'bytes',
+} as const
+/** An advisory lock; `end` is 2^53 − 1 where it reaches to the end of the file. `flock`: which kind. */
+const LOCK = {
+  flock: 'u32',
+  type: 'u32',
+  start: 'u64',
+  end: 'u64',
+  pid: 'u32',
+  handle: 'u64',
+  owner: 'bytes',
+} as const
+
+export const MetadataLookup = reads(1, 'MetadataLookup', { ...DIRECTORY, name: 'bytes' }, ENTRY)
+
+/**
+ * `existing` 1: an existing entry is the result, not EEXIST. `open` 1: an inode that lies beside the entry is
+ * opened, too. The data is the target of a symbolic link.
+ */
+export const MetadataCreate = changes(
+  2,
+  'MetadataCreate',
+  {
+    ...DIRECTORY,
+    ...INHERITED,
+    existing: 'u32',
+    open: 'u32',
+    mode: 'u32',
+    rdev: 'u32',
+    uid: 'u32',
+    gid: 'u32',
+    umask: 'u32',
+    name: 'bytes',
+  },
+  ENTRY,
+)
+
+export const MetadataGet = reads(3, 'MetadataGet', INODE, { inode: 'inode', defaultAcl: 'bytes' })
+
+/** setattr; `fields` says which are set: 1 mode, 2 uid, 4 gid, 8 size, 16 the set-id bits go. */
+export const MetadataUpdate = changes(
+  4,
+  'MetadataUpdate',
+  { ...INODE, fields: 'u32', mode: 'u32', uid: 'u32', gid: 'u32', size: 'u64', ...TIMES },
+  { inode: 'inode' },
+)
+
+/** Takes an entry away, of a directory only where `directory` is 1. */
+export const MetadataDelete = changes(5, 'MetadataDelete', { ...DIRECTORY, directory: 'u32', name: 'bytes' }, ENTRY)
+
+export const ReadChunk = reads(6, 'ReadChunk', { ...INODE, offset: 'u64', bytes: 'u32' }, {})
+
+/** `append` 1: at the end of the file, wherever that is then, instead of at `offset`. */
+export const WriteChunk = changes(
+  7,
+  'WriteChunk',
+  { ...INODE, offset: 'u64', killPrivileges: 'u32', append: 'u32' },
+  {},
+)
+
+/** The parent's part of a change of its entries: links gained (or lost), and when. */
+export const ParentUpdate = changes(
+  8,
+  'ParentUpdate',
+  { ...INODE, links: 'i64', seconds: 'i64', nanoseconds: 'u32' },
+  {},
+)
+
+/** Freezes a directory that has no entries here (1; else ENOTEMPTY), buries it (2), or lets it go on (0). */
+export const DirectoryGrave = changes(24, 'DirectoryGrave', { ...INODE, state: 'u32' }, {})
+
+/** A name of the inode comes (`links` 1) or goes (−1); a directory goes whole. `parent`: where a directory is. */
+export const InodeLinks = changes(
+  25,
+  'InodeLinks',
+  { ...INODE, links: 'i64', parent: 'u64', parentGeneration: 'u32' },
+  { inode: 'inode' },
+)
+
+/**
+ * Makes an entry for an inode that is there. `replace`: 0 EEXIST where there is one, 1 it is replaced, 2 there must be
+ * one (an exchange). The reply is what was replaced, or zeros.
+ */
+export const DentryPut = changes(
+  26,
+  'DentryPut',
+  { ...DIRECTORY, replace: 'u32', child: 'u64', childGeneration: 'u32', kind: 'u32', name: 'bytes' },
+  { child: 'u64', childGeneration: 'u32', kind: 'u32' },
+)
+
+/** rename(2) of an entry that this member has; see Removal.rename for `flags`. */
+export const Rename = changes(
+  27,
+  'Rename',
+  {
+    ...DIRECTORY,
+    toParent: 'u64',
+    toParentGeneration: 'u32',
+    flags: 'u32',
+    name: 'bytes',
+    toName: 'bytes',
+  },
+  {},
+)
+
+export const Link = changes(28, 'Link', { ...INODE, ...DIRECTORY, name: 'bytes' }, { inode: 'inode' })
+
+export const Readlink = reads(9, 'Readlink', INODE, {})
+export const ReadDirectory = reads(
+  10,
+  'ReadDirectory',
+  { ...INODE, cookie: 'u64', bytes: 'u32', plus: 'u32' },
+  {
+    end: 'u32',
+  },
+)
+export const GetXattr = reads(11, 'GetXattr', { ...INODE, size: 'u32', name: 'bytes' }, { length: 'u32' })
+export const SetXattr = changes(12, 'SetXattr', { ...INODE, flags: 'u32', killSetgid: 'u32', name: 'bytes' }, {})
+export const ListXattrs = reads(13, 'ListXattrs', { ...INODE, size: 'u32', privileged: 'u32' }, { length: 'u32' })
+export const RemoveXattr = changes(14, 'RemoveXattr', { ...INODE, name: 'bytes' }, {})
+
+export const InodeOpen = changes(
+  15,
+  'InodeOpen',
+  { ...INODE, truncate: 'u32', killPrivileges: 'u32' },
+  { inode: 'inode' },
+)
+export const InodeRelease = changes(16, 'InodeRelease', { ...INODE, handle: 'u64', owner: 'bytes' }, {})
+
+export const Fallocate = changes(17, 'Fallocate', { ...INODE, mode: 'u32', offset: 'u64', bytes: 'u64' }, {})
+export const Seek = reads(18, 'Seek', { ...INODE, offset: 'u64', whence: 'u32' }, { offset: 'u64' })
+export const Sync = reads(19, 'Sync', { ...INODE, everything: 'u32' }, {})
+export const Statfs = reads(
+  20,
+  'Statfs',
+  {},
+  {
+    blocks: 'u64',
+    blocksFree: 'u64',
+    blocksAvailable: 'u64',
+    blockBytes: 'u32',
+    files: 'u64',
+    filesFree: 'u64',
+  },
+)
+
+/** The reply is the lock in the way; its type is F_UNLCK where there is none. */
+export const LockTest = reads(21, 'LockTest', { ...INODE, ...LOCK }, LOCK)
+/** `wait` 1: waits until it is free; LockInterrupt ends that. */
+export const LockSet = {
+  ...changes(22, 'LockSet', { ...INODE, ...LOCK, wait: 'u32', id: 'bytes' }, {}),
+  isPatient: true,
+}
+export const LockInterrupt = reads(23, 'LockInterrupt', { id: 'bytes' }, {})
