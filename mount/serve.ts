@@ -32,6 +32,7 @@ export const openNode: OpenNode = async (config, log) => {
         const settings: MountSettings = {
           timeouts: { entrySeconds: ALONE_SECONDS, attributeSeconds: ALONE_SECONDS },
           writeback: config.writeback,
+          shared: false,
           keeper: process.env[KEEPER] === 'node' ? 'node' : 'kernel',
           protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
           onReady: resolve,

@@ -81,7 +81,7 @@ export const OP_SINCE: ReadonlyMap<number, number> = new Map([
 /** The minor version that brought INIT_EXT, the second word of flags. */
 export const INIT_EXT_SINCE = 36
 
-/** INIT flags: the low word, then (FLAGS2) the high one. */
+/** INIT flags: the low word. */
 export const INIT = {
   ASYNC_READ: 1 << 0,
   POSIX_LOCKS: 1 << 1,
@@ -103,6 +103,11 @@ export const INIT = {
   INIT_EXT: 1 << 30,
 } as const
 
+/** INIT flags: the high word, of kernels that know INIT_EXT. */
+export const INIT_HIGH = {
+  DIRECT_IO_ALLOW_MMAP: 1 << 4,
+} as const
+
 export const FATTR_MODE = 1 << 0
 export const FATTR_UID = 1 << 1
 export const FATTR_GID = 1 << 2
@@ -116,6 +121,7 @@ export const FATTR_KILL_SUIDGID = 1 << 11
 /** FATTR_FH and FATTR_LOCKOWNER: which open file it came through. */
 export const FATTR_OF_FILE = (1 << 6) | (1 << 9)
 
+export const FOPEN_DIRECT_IO = 1 << 0
 export const FOPEN_KEEP_CACHE = 1 << 1
 export const FOPEN_CACHE_DIR = 1 << 3
 

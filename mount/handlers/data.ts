@@ -2,6 +2,7 @@ import { EINVAL, fail } from '../../lib/base/errno.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { PENDING } from '../../lib/ports.js'
 import {
+  FOPEN_DIRECT_IO,
   FOPEN_KEEP_CACHE,
   OP,
   OPEN_KILL_SUIDGID,
@@ -25,6 +26,9 @@ const openFlags = (flags: number, more: number): OpenFlags => ({
   killPrivileges: (more & OPEN_KILL_SUIDGID) !== 0,
 })
 
+/** What the kernel may do with the pages of a file that it opens. */
+const cacheFlags = ({ settings }: Mount): number => (settings.shared ? FOPEN_DIRECT_IO : FOPEN_KEEP_CACHE)
+
 /** Words of fuse_open_in: flags 0, open_flags 1. */
 function open(mount: Mount, request: Request): number {
   const { words, body } = request
@@ -33,7 +37,7 @@ function open(mount: Mount, request: Request): number {
     mount,
     request,
     (done) => mount.fs.open(request.node, flags, done),
-    () => putOpenOut(words, body, FOPEN_KEEP_CACHE, mount.nextHandle()),
+    () => putOpenOut(words, body, cacheFlags(mount), mount.nextHandle()),
   )
 }
 
@@ -42,7 +46,7 @@ function replyOpened(mount: Mount, words: Uint32Array, body: number): number {
   const { fs, settings } = mount
   fs.hold(fs.found)
   const entryBytes = putEntryOut(words, body, fs.found, settings.timeouts)
-  return entryBytes + putOpenOut(words, body + entryBytes / 4, FOPEN_KEEP_CACHE, mount.nextHandle())
+  return entryBytes + putOpenOut(words, body + entryBytes / 4, cacheFlags(mount), mount.nextHandle())
 }
 
 /** Words of fuse_create_in: flags 0, mode 1, umask 2, open_flags 3. */

@@ -157,7 +157,8 @@ export const nameHandlers: HandlerGroup = (mount) => {
       {
         argumentBytes: 8,
         run: forKeeper(mount, (request) => {
-          request.bodyBytes = putOpenOut(request.words, request.body, FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR)
+          const flags = mount.settings.shared ? 0 : FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR
+          request.bodyBytes = putOpenOut(request.words, request.body, flags)
           return 0
         }),
       },

@@ -2,6 +2,7 @@ import { EPROTO } from '../../lib/base/errno.js'
 import {
   INIT,
   INIT_EXT_SINCE,
+  INIT_HIGH,
   INIT_OUT_BYTES,
   OP,
   PROTOCOL_MAJOR,
@@ -11,7 +12,7 @@ import {
 } from '../../lib/wire/kernel.js'
 import { getWords } from '../../lib/wire/records.js'
 import type { Request } from '../request.js'
-import { type HandlerGroup, type Mount, NO_REPLY, settle } from './types.js'
+import { type HandlerGroup, type Mount, type MountSettings, NO_REPLY, settle } from './types.js'
 
 /** Largest READ and WRITE: 256 pages, the payload of a slot. */
 const IO_BYTES_MAX = 1 << 20
@@ -41,10 +42,22 @@ const WANTED =
 /** What belongs to keeping open files and locks here. */
 const KEEPING = INIT.POSIX_LOCKS | INIT.FLOCK_LOCKS | INIT.ATOMIC_O_TRUNC
 
-/** Words of fuse_init_in: major 0, minor 1, max_readahead 2, flags 3. */
+/** Attributes that come with a listing: of no use where they may not be kept. */
+const LISTING_AHEAD = INIT.DO_READDIRPLUS | INIT.READDIRPLUS_AUTO
+
+function wantedOf({ keeper, shared, writeback }: MountSettings): number {
+  let wanted: number = WANTED
+  if (keeper === 'node') wanted |= KEEPING
+  if (shared) wanted &= ~LISTING_AHEAD
+  if (writeback) wanted |= INIT.WRITEBACK_CACHE
+  return wanted
+}
+
+/** Words of fuse_init_in: major 0, minor 1, max_readahead 2, flags 3, high flags 4. */
 function init(mount: Mount, request: Request): number {
   const { words, body } = request
   const [major, minor, readahead, offered] = [request.u32(0), request.u32(1), request.u32(2), request.u32(3)]
+  const offeredHigh = (offered & INIT.INIT_EXT) !== 0 && request.argumentBytes >= 20 ? request.u32(4) : 0
   const { settings, log } = mount
   words.fill(0, body, body + INIT_OUT_BYTES / 4)
   words[body] = PROTOCOL_MAJOR
@@ -55,9 +68,12 @@ function init(mount: Mount, request: Request): number {
     return -EPROTO
   }
   const agreed = Math.min(minor, PROTOCOL_MINOR, settings.protocolMinorMax)
-  let wanted = settings.keeper === 'node' ? WANTED | KEEPING : WANTED
-  if (settings.writeback) wanted |= INIT.WRITEBACK_CACHE
-  if (agreed >= INIT_EXT_SINCE) wanted |= INIT.INIT_EXT
+  let wanted = wantedOf(settings)
+  if (agreed >= INIT_EXT_SINCE) {
+    wanted |= INIT.INIT_EXT
+    // Without it (before Linux 6.6) what bypasses the cache cannot be mapped to be shared.
+    if (settings.shared) words[body + 8] = offeredHigh & INIT_HIGH.DIRECT_IO_ALLOW_MMAP
+  }
   words[body + 1] = agreed
   words[body + 2] = Math.min(readahead, IO_BYTES_MAX)
   words[body + 3] = offered & wanted

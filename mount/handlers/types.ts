@@ -32,6 +32,11 @@ export interface MountSettings {
    * open nor close nor a lock costs a request), or we, once processes of other nodes open and lock the same files.
    */
   readonly keeper: 'kernel' | 'node'
+  /**
+   * Other nodes change the same files: every read and write comes here, and nothing is read ahead, be it data or
+   * attributes. The timeouts are 0 then.
+   */
+  readonly shared: boolean
   /** Highest minor version of the protocol to agree to; lowered by tests. */
   readonly protocolMinorMax: number
   /** Called once INIT has been answered. */

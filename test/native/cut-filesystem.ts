@@ -103,6 +103,7 @@ export class CutFilesystem {
         timeouts: TIMEOUTS,
         writeback: false,
         keeper: 'kernel',
+        shared: false,
         protocolMinorMax: PROTOCOL_MINOR,
         onReady,
       } as const

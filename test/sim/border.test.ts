@@ -7,7 +7,7 @@ import t from 'tap'
 import { Alone } from '../../lib/fs/alone.js'
 import { Turn } from '../../lib/meta/turn.js'
 import type { Log } from '../../lib/ports.js'
-import { INIT, INIT_OUT_BYTES, OP, PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
+import { INIT, INIT_HIGH, INIT_OUT_BYTES, OP, PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
 import { Dispatch } from '../../mount/dispatch.js'
 import type { MountSettings } from '../../mount/handlers/types.js'
 import { argumentsOf, FakeKernel, type FakeRequest, type Reply } from './border.js'
@@ -36,6 +36,7 @@ class Border {
       timeouts: { entrySeconds: 60, attributeSeconds: 60 },
       writeback: false,
       keeper: 'node',
+      shared: false,
       protocolMinorMax: PROTOCOL_MINOR,
       onReady: () => {
         this.isReady = true
@@ -198,7 +199,7 @@ t.test('a synchronous write that has to wait for the disk is answered without an
 t.test('INIT', async (t) => {
   const everything = 0xffffffff
   const init = (border: Border, major: number, minor: number): Promise<Reply | undefined> =>
-    border.ask({ opcode: OP.INIT, node: 0, bytes: argumentsOf([major, minor, 1 << 22, everything, 0, 0]) })
+    border.ask({ opcode: OP.INIT, node: 0, bytes: argumentsOf([major, minor, 1 << 22, everything, everything, 0]) })
 
   t.test('agrees to what both know', async (t) => {
     const border = new Border(1)
@@ -238,5 +239,17 @@ t.test('INIT', async (t) => {
     t.ok((delayed[3] ?? 0) & INIT.POSIX_LOCKS)
     const alone = wordsOf((await init(new Border(1, { keeper: 'kernel' }), 7, 45)) as Reply)
     t.notOk((alone[3] ?? 0) & (INIT.POSIX_LOCKS | INIT.FLOCK_LOCKS))
+  })
+
+  t.test('with other nodes nothing is read ahead or kept, and what bypasses the cache can be mapped', async (t) => {
+    const border = new Border(1, { shared: true, timeouts: { entrySeconds: 0, attributeSeconds: 0 } })
+    const words = wordsOf((await init(border, 7, 45)) as Reply)
+    t.notOk((words[3] ?? 0) & (INIT.DO_READDIRPLUS | INIT.READDIRPLUS_AUTO))
+    t.equal(words[8], INIT_HIGH.DIRECT_IO_ALLOW_MMAP)
+    const old = wordsOf((await init(new Border(1, { shared: true }), 7, 34)) as Reply)
+    t.equal(old[8], 0, 'a kernel without a second word of flags is not given one')
+    t.equal(wordsOf((await init(new Border(1), 7, 45)) as Reply)[8], 0)
+    const opened = await border.ask({ opcode: OP.OPENDIR, node: 1, bytes: argumentsOf([0, 0]) })
+    t.equal(wordsOf(opened as Reply)[2], 0)
   })
 })
