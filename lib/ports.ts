@@ -80,6 +80,11 @@ export interface Kernel {
   park(slot: number): number
   /** Answers a parked request, without a body. */
   answer(ticket: number, error: number): void
+  /**
+   * Answers the request in `slot` with an error before whoever works in the slot is done with it; the slot is given
+   * back by its reply, which nobody gets any more. Without effect where it was answered so already.
+   */
+  abandon(slot: number, error: number): void
 }
 
 export const NO_REQUEST = -1

@@ -1,14 +1,15 @@
-import { EINVAL, EIO, ENOSYS, FsError } from '../lib/base/errno.js'
+import { EINTR, EINVAL, EIO, ENOSYS, FsError } from '../lib/base/errno.js'
 import type { Operations } from '../lib/fs/operations.js'
 import type { Turn } from '../lib/meta/turn.js'
-import { type BufferPool, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
+import { type BufferPool, type Clock, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
 import { OP_SINCE } from '../lib/wire/kernel.js'
 import { attributeHandlers } from './handlers/attributes.js'
 import { dataHandlers } from './handlers/data.js'
 import { lockHandlers } from './handlers/locks.js'
 import { nameHandlers } from './handlers/names.js'
 import { sessionHandlers } from './handlers/session.js'
-import { ASYNC, type Handler, type Mount, type MountSettings, NO_REPLY } from './handlers/types.js'
+import { ASYNC, type Handler, type Mount, type MountSettings, NO_REPLY, PARKED } from './handlers/types.js'
+import { OpenRequests } from './open-requests.js'
 import { Request } from './request.js'
 
 /** Requests handled before the changes of all of them are committed together and answered. */
@@ -17,12 +18,16 @@ const TURN_REQUESTS_MAX = 32
 /** Turns in a row before timers and completions get theirs. */
 const TURNS_MAX = 8
 
+/** A request that a signal was meant for may go on this long, if only a peer is away. */
+const INTERRUPT_DELAY_MS = 1000
+
 /** What requests come from and go to. */
 export interface DispatchPorts {
   readonly fs: Operations
   readonly turn: Turn
   readonly kernel: Kernel
   readonly pool: BufferPool
+  readonly clock: Clock
   readonly log: Log
 }
 
@@ -37,20 +42,23 @@ export class Dispatch implements Mount {
   readonly settings: MountSettings
   readonly #handlers: (Handler | undefined)[] = []
   readonly #turn: Turn
+  readonly #clock: Clock
   readonly #request: Request
   readonly #onEnded: () => void
   readonly #unknown = new Set<number>()
   /** Replies that wait for the commit: slot, error, body bytes, data bytes. */
   readonly #waiting: Int32Array
   #waitingLength = 0
+  readonly #open = new OpenRequests()
   /** The last turn has answered something at its end. */
   #answered = false
   #lastHandle = 0
 
   constructor(ports: DispatchPorts, settings: MountSettings, onEnded: () => void) {
-    const { fs, turn, kernel, pool, log } = ports
+    const { fs, turn, kernel, pool, clock, log } = ports
     this.fs = fs
     this.#turn = turn
+    this.#clock = clock
     this.kernel = kernel
     this.log = log
     this.settings = settings
@@ -92,8 +100,20 @@ export class Dispatch implements Mount {
 
   /** Answers a request that was left open with ASYNC, after the commit of what it changed. */
   finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void {
+    this.#open.remove(slot)
     this.#wait(slot, error, bodyBytes, dataBytes)
     this.#turn.endSoon()
+  }
+
+  /** A signal, maybe a fatal one, should not have to wait for a peer that may never come back. */
+  interrupted(unique: string): void {
+    if (this.#open.slotOf(unique) === undefined) return
+    this.#clock.after(INTERRUPT_DELAY_MS, () => {
+      const slot = this.#open.slotOf(unique)
+      if (slot === undefined) return
+      if (this.fs.isHeldUp) this.kernel.abandon(slot, -EINTR)
+      else this.interrupted(unique)
+    })
   }
 
   endTurnSoon(): void {
@@ -104,7 +124,11 @@ export class Dispatch implements Mount {
     const request = this.#request
     request.set(slot)
     const result = this.#handle(request)
-    if (result === ASYNC) return
+    if (result === PARKED) return
+    if (result === ASYNC) {
+      if (this.settings.shared) this.#open.add(slot, request.unique)
+      return
+    }
     if (result === NO_REPLY) this.kernel.release(slot)
     else if (this.#turn.isOpen) this.#wait(slot, result, request.bodyBytes, request.dataBytes)
     else this.kernel.reply(slot, result, request.bodyBytes, request.dataBytes)

@@ -37,8 +37,8 @@ export const openNode: OpenNode = async (config, log) => {
           protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
           onReady: resolve,
         }
-        const { fs, turn, pool } = store
-        const dispatch = new Dispatch({ fs, turn, kernel, pool, log }, settings, ended)
+        const { fs, turn, pool, clock } = store
+        const dispatch = new Dispatch({ fs, turn, kernel, pool, clock, log }, settings, ended)
         kernel.attach(fuseFd, () => dispatch.onReadable())
       }),
     stop: async () => {

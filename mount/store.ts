@@ -30,6 +30,7 @@ export interface OpenStore {
   readonly turn: Turn
   readonly share: Share
   readonly pool: MappedPool
+  readonly clock: SystemClock
   /** Finishes all work in the background, syncs and closes. */
   close(): Promise<void>
 }
@@ -68,7 +69,7 @@ export async function openStore(directory: string, chunkBytes: number, log: Log)
     const share = new Share({ meta, kv, disk, pool, clock, log })
     undo.push(() => new Promise<void>((done) => share.stop(done)))
     await recover(share)
-    return { fs: new Alone(share, pool.memory), turn: new Turn(meta), share, pool, close }
+    return { fs: new Alone(share, pool.memory), turn: new Turn(meta), share, pool, clock, close }
   } catch (error) {
     await close().catch((failure: Error) => log.error({ cause: failure.message }, 'the store was not closed in order'))
     throw StoreError.from(directory, error)

@@ -83,6 +83,7 @@ void FuseSession::Init(Napi::Env env, Napi::Object exports) {
                                              InstanceMethod<&FuseSession::Park>("park"),
                                              InstanceMethod<&FuseSession::Answer>("answer"),
                                              InstanceMethod<&FuseSession::Notify>("notify"),
+                                             InstanceMethod<&FuseSession::Abandon>("abandon"),
                                              InstanceMethod<&FuseSession::AnswerAll>("answerAll"),
                                              InstanceMethod<&FuseSession::Close>("close"),
                                              InstanceMethod<&FuseSession::KeepAlive>("ref"),
@@ -257,18 +258,26 @@ Napi::Value FuseSession::Answer(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), result);
 }
 
+void FuseSession::Abandon(const Napi::CallbackInfo& info) {
+  const uint32_t slot = info[0].As<Napi::Number>().Uint32Value();
+  Assert(slot < slots_.size(), "an abandoned slot lies in the pool");
+  AnswerEarly(slots_[slot], info[1].As<Napi::Number>().Int32Value());
+}
+
 void FuseSession::AnswerAll(const Napi::CallbackInfo& info) {
   if (!shut_) AnswerOpen(info[0].As<Napi::Number>().Int32Value());
 }
 
-/// Slots stay with JavaScript, whose devices may still be filling them, until it replies in vain or releases them.
+/// The slot stays with JavaScript, whose devices may still be filling it, until it replies in vain or releases it.
+void FuseSession::AnswerEarly(Slot& slot, int32_t error) {
+  if (slot.state != SlotState::kOwed) return;
+  slot.state = SlotState::kAnswered;
+  counters_.replies++;
+  if (WriteHeader(slot.unique, error) == -EINVAL) WriteHeader(slot.unique, -EIO);
+}
+
 void FuseSession::AnswerOpen(int32_t error) {
-  for (Slot& slot : slots_) {
-    if (slot.state != SlotState::kOwed) continue;
-    slot.state = SlotState::kAnswered;
-    counters_.replies++;
-    if (WriteHeader(slot.unique, error) == -EINVAL) WriteHeader(slot.unique, -EIO);
-  }
+  for (Slot& slot : slots_) AnswerEarly(slot, error);
   for (Ticket& ticket : tickets_) {
     const uint64_t unique = std::exchange(ticket.unique, 0);
     if (unique == 0) continue;

@@ -29,7 +29,7 @@ class FuseSession final : public Napi::ObjectWrap<FuseSession>, private SlotWait
 
  private:
   /// What the session knows of a slot. `kOwed` has an open request, `kSilent` one that takes no reply, `kAnswered` one
-  /// that was answered by `answerAll` while JavaScript still works in the slot.
+  /// that was answered by `abandon` or `answerAll` while JavaScript still works in the slot.
   enum class SlotState : uint8_t { kForeign, kOwed, kSilent, kAnswered };
   struct Slot {
     uint64_t unique = 0;
@@ -52,6 +52,7 @@ class FuseSession final : public Napi::ObjectWrap<FuseSession>, private SlotWait
   Napi::Value Park(const Napi::CallbackInfo& info);
   Napi::Value Answer(const Napi::CallbackInfo& info);
   void Notify(const Napi::CallbackInfo& info);
+  void Abandon(const Napi::CallbackInfo& info);
   void AnswerAll(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
   void KeepAlive(const Napi::CallbackInfo& info);
@@ -63,6 +64,7 @@ class FuseSession final : public Napi::ObjectWrap<FuseSession>, private SlotWait
   int WriteHeader(uint64_t unique, int32_t error);
   int Send(uint32_t slot, int32_t error, uint32_t body_bytes, uint32_t data_bytes);
   void GiveBack(uint32_t slot);
+  void AnswerEarly(Slot& slot, int32_t error);
   void AnswerOpen(int32_t error);
   void RefuseWaiting();
   void Poll();

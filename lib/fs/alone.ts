@@ -13,6 +13,7 @@ import type { LockKind, OpenFlags, Operations, WriteFlags } from './operations.j
 /** The file system of a node that is alone: its share is all there is. */
 export class Alone implements Operations {
   found!: Inode
+  readonly isHeldUp = false
   blocker: Lock | undefined
   readonly #share: Share
   /** The pool's. */

@@ -53,6 +53,9 @@ export class Cluster implements Operations {
     this.#locks = new ClusterLocks(router, this.#known)
   }
 
+  get isHeldUp(): boolean {
+    return this.#router.isHeldUp
+  }
   get blocker(): Lock | undefined {
     return this.#locks.blocker
   }
@@ -212,9 +215,8 @@ export class Cluster implements Operations {
     return this.#data.fallocate(number, mode, offset, bytes, done)
   }
 
-  /** The kernel then copies by reading and writing. */
   copyFileRange(): number {
-    return -EOPNOTSUPP
+    return -EOPNOTSUPP // The kernel then copies by reading and writing.
   }
 
   lseek(number: number, offset: number, whence: number, done: Done): number {
@@ -393,6 +395,5 @@ export class Cluster implements Operations {
 }
 
 const NOT_OPENED = { existing: 0, open: 0 }
-
 /** The inode was opened by the message that has made it. */
 const OPENED = 1

@@ -46,6 +46,8 @@ export type LockKind = 'record' | 'flock'
 
 export interface Operations {
   readonly found: NumberedInode
+  /** A peer is away: what is asked of it waits. */
+  readonly isHeldUp: boolean
   /** The lock that {@link testLock} has found in the way, or undefined. */
   readonly blocker: Lock | undefined
 

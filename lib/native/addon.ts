@@ -19,6 +19,7 @@ export interface NativeFuseSession {
   reply(slot: number, error: number, bodyBytes: number, dataBytes: number): number
   release(slot: number): void
   park(slot: number): number
+  abandon(slot: number, error: number): void
   answer(ticket: number, error: number): number
   /** Writes a FUSE_NOTIFY_* message from another thread. The bytes are copied. */
   notify(code: number, bytes: Uint8Array, done: (error: number) => void): void

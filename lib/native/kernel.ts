@@ -51,6 +51,10 @@ export class FuseKernel implements Kernel {
     this.#open().answer(ticket, error)
   }
 
+  abandon(slot: number, error: number): void {
+    this.#open().abandon(slot, error)
+  }
+
   /** Answers every open request; their slots stay the caller's until it replies (in vain) or releases them. */
   answerAll(error: number): void {
     this.#session?.answerAll(error)

@@ -58,6 +58,11 @@ export class Router {
     this.#services = services
   }
 
+  /** A peer is away. */
+  get isHeldUp(): boolean {
+    return this.#client.peersUp < this.members - (this.self < 0 ? 0 : 1)
+  }
+
   get members(): number {
     return this.#owners.members
   }

@@ -71,6 +71,13 @@ export class RpcClient {
     this.#inbox = areaOf(transport.inbox)
   }
 
+  /** How many peers can be reached. */
+  get peersUp(): number {
+    let count = 0
+    for (const { channel } of this.#peers.values()) if (channel !== 0) count++
+    return count
+  }
+
   /** The peer can be reached on this channel; what waited for it goes out. */
   peerUp(number: number, channel: number): void {
     const peer = this.#peer(number)

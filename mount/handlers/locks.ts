@@ -5,7 +5,7 @@ import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/
 import { LK_FLOCK, LK_OUT_BYTES, LOCK_END_HIGH, OP, RELEASE_FLOCK_UNLOCK } from '../../lib/wire/kernel.js'
 import { putWords } from '../../lib/wire/records.js'
 import type { Request } from '../request.js'
-import { ASYNC, bare, forKeeper, type HandlerGroup, type Mount, NO_REPLY, settle } from './types.js'
+import { bare, forKeeper, type HandlerGroup, type Mount, NO_REPLY, PARKED, settle } from './types.js'
 
 /** Words of fuse_lk_in: handle 0, owner 2, start 4, end 6, type 8, pid 9, lk_flags 10. */
 function readLock(request: Request): Lock {
@@ -50,7 +50,7 @@ function setlkw(mount: Mount, request: Request): number {
   const result = fs.waitLock(node, kindOf(request), readLock(request), unique, (error) => kernel.answer(ticket, error))
   if (result !== PENDING) return result
   ticket = kernel.park(slot)
-  return ASYNC
+  return PARKED
 }
 
 export const lockHandlers: HandlerGroup = (mount) => {
@@ -90,13 +90,16 @@ export const lockHandlers: HandlerGroup = (mount) => {
       },
     ],
     [
-      // A signal ends only the wait for a lock. Anything else is soon done, and EINTR would break callers with timers.
+      // A signal ends the wait for a lock, and that for a peer that is away. Anything else is soon done, and EINTR
+      // would break callers with timers.
       OP.INTERRUPT,
       {
         argumentBytes: 8,
         noReply: true,
         run: (request) => {
-          fs.interrupt(request.uniqueAt(request.args))
+          const unique = request.uniqueAt(request.args)
+          fs.interrupt(unique)
+          mount.interrupted(unique)
           return NO_REPLY
         },
       },

@@ -7,8 +7,11 @@ import type { Request } from '../request.js'
 /** Returned by a handler instead of 0 or a negative errno: the reply comes later, by {@link Mount.finish}. */
 export const ASYNC = 1
 
-/** Returned by a handler of a request that takes no reply, or that was parked. */
+/** Returned by a handler of a request that takes no reply. */
 export const NO_REPLY = 2
+
+/** Returned by a handler that has parked its request: the slot is another's by now. */
+export const PARKED = 3
 
 /** What a handler is given to work with. */
 export interface Mount {
@@ -19,6 +22,8 @@ export interface Mount {
   /** Names an open file description; nothing is kept for it but the locks that were set through it. */
   nextHandle(): number
   finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void
+  /** A signal has come for whoever asked this; see INTERRUPT. */
+  interrupted(unique: string): void
   /** Commits what was changed outside of a turn by an operation that goes on: what waits for the commit would hang. */
   endTurnSoon(): void
 }
@@ -81,7 +86,7 @@ export interface Handler {
   readonly argumentBytes: number
   /** The kernel expects no reply, not even to a faulty request. */
   readonly noReply?: boolean
-  /** 0, a negative errno, ASYNC or NO_REPLY; may throw FsError. The reply's lengths go into the request. */
+  /** 0, a negative errno, ASYNC, NO_REPLY or PARKED; may throw FsError. The reply's lengths go into the request. */
   run(request: Request): number
 }
 

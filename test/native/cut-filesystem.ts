@@ -108,7 +108,14 @@ export class CutFilesystem {
         onReady,
       } as const
       const dispatch = new Dispatch(
-        { fs: new Alone(share, this.#pool.memory), turn: new Turn(meta), kernel, pool: this.#pool, log },
+        {
+          fs: new Alone(share, this.#pool.memory),
+          turn: new Turn(meta),
+          kernel,
+          pool: this.#pool,
+          clock: realClock,
+          log,
+        },
         settings,
         () => undefined,
       )

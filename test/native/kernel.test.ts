@@ -106,6 +106,21 @@ t.test('answerAll answers what is open and the mount goes on', async (t) => {
   t.match(await filesystem.cat('hello'), { status: 0 })
 })
 
+t.test('an abandoned request is answered at once, and its slot is given back by the reply', async (t) => {
+  const filesystem = await started(t)
+  const held: number[] = []
+  filesystem.onOddRead = (slot) => held.push(slot)
+  const caller = filesystem.cat('odd-1')
+  await until(() => held.length === 1)
+  const [slot] = held as [number]
+  filesystem.kernel.abandon(slot, -EACCES)
+  filesystem.kernel.abandon(slot, -EACCES)
+  t.match(await caller, { status: 1, stderr: /Permission denied/ })
+  filesystem.kernel.reply(slot, 0, 0, 0)
+  t.equal(filesystem.kernel.counters().replyErrors, 0)
+  t.match(await filesystem.cat('hello'), { status: 0 })
+})
+
 t.test('notifications are written while the loop goes on', async (t) => {
   const filesystem = await started(t)
   await filesystem.cat('hello')

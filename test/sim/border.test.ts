@@ -4,9 +4,10 @@
  */
 
 import t from 'tap'
+import { EINTR } from '../../lib/base/errno.js'
 import { Alone } from '../../lib/fs/alone.js'
 import { Turn } from '../../lib/meta/turn.js'
-import type { Log } from '../../lib/ports.js'
+import { type Log, PENDING } from '../../lib/ports.js'
 import { INIT, INIT_HIGH, INIT_OUT_BYTES, OP, PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
 import { Dispatch } from '../../mount/dispatch.js'
 import type { MountSettings } from '../../mount/handlers/types.js'
@@ -18,6 +19,7 @@ class Border {
   readonly world: World
   readonly kernel: FakeKernel
   readonly dispatch: Dispatch
+  readonly fs: Alone
   readonly logged: string[] = []
   readonly faults: unknown[] = []
   isReady = false
@@ -43,8 +45,9 @@ class Border {
       },
       ...settings,
     }
-    const { share, pool } = this.world
-    const ports = { fs: new Alone(share, pool.memory), turn: new Turn(share.meta), kernel: this.kernel, pool, log }
+    const { share, pool, clock } = this.world
+    this.fs = new Alone(share, pool.memory)
+    const ports = { fs: this.fs, turn: new Turn(share.meta), kernel: this.kernel, pool, clock, log }
     this.dispatch = new Dispatch(ports, all, () => undefined)
   }
 
@@ -252,4 +255,34 @@ t.test('INIT', async (t) => {
     const opened = await border.ask({ opcode: OP.OPENDIR, node: 1, bytes: argumentsOf([0, 0]) })
     t.equal(wordsOf(opened as Reply)[2], 0)
   })
+})
+
+t.test('a signal ends the wait for a peer that is away, after a while, and nothing else', async (t) => {
+  const interrupted = (border: Border): Reply[] => {
+    let answer = (_: number): void => undefined
+    border.fs.getattr = (_number: number, done?: (result: number) => void) => {
+      answer = done ?? answer
+      return PENDING
+    }
+    border.kernel.push({ opcode: OP.GETATTR, node: 1, bytes: argumentsOf([0, 0, 0, 0]) })
+    border.dispatch.onReadable()
+    const { unique } = border.kernel
+    border.kernel.push({ opcode: OP.INTERRUPT, node: 0, bytes: argumentsOf([unique, 0]) })
+    border.dispatch.onReadable()
+    t.strictSame(border.kernel.replies, [], 'not at once')
+    for (let second = 0; second < 5; second++) border.world.clock.step()
+    const replies = [...border.kernel.replies]
+    answer(-5)
+    return replies
+  }
+  const away = new Border(1, { shared: true })
+  Object.defineProperty(away.fs, 'isHeldUp', { value: true })
+  t.equal(interrupted(away)[0]?.error, -EINTR)
+  t.equal(away.kernel.replies.length, 1, 'the late answer goes nowhere')
+  await away.run()
+  t.equal(away.kernel.openCount, 0, 'and gives the slot back')
+  const slow = new Border(1, { shared: true })
+  t.strictSame(interrupted(slow), [])
+  await slow.run()
+  t.equal(slow.kernel.replies[0]?.error, -5)
 })

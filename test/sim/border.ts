@@ -27,6 +27,7 @@ export interface FakeRequest {
 export class FakeKernel implements Kernel {
   readonly replies: Reply[] = []
   readonly parked = new Map<number, number>()
+  readonly abandoned = new Set<number>()
   readonly #pool: BufferPool
   readonly #queue: FakeRequest[] = []
   readonly #canaries: number[] = []
@@ -43,6 +44,11 @@ export class FakeKernel implements Kernel {
       pool.memory.fill(CANARY, slot * pool.stride, (slot + 1) * pool.stride)
     }
     for (const slot of slots) if (slot % 2 === 0) pool.release(slot)
+  }
+
+  /** The name of the request that was taken last. */
+  get unique(): number {
+    return this.#unique
   }
 
   get openCount(): number {
@@ -85,7 +91,8 @@ export class FakeKernel implements Kernel {
     if (!fits) throw new Error(`a reply of ${bodyBytes} and ${dataBytes} bytes`)
     const head = slot * this.#pool.stride
     const body = this.#pool.memory.slice(head + 16, head + 16 + bodyBytes)
-    this.replies.push({ error, body, data: this.#pool.memory.slice(head + 4096, head + 4096 + dataBytes) })
+    if (!this.abandoned.delete(slot))
+      this.replies.push({ error, body, data: this.#pool.memory.slice(head + 4096, head + 4096 + dataBytes) })
     this.#giveBack(slot)
   }
 
@@ -105,6 +112,13 @@ export class FakeKernel implements Kernel {
 
   answer(ticket: number, error: number): void {
     if (!this.parked.delete(ticket)) throw new Error(`ticket ${ticket} is not open`)
+    this.replies.push({ error, body: new Uint8Array(0), data: new Uint8Array(0) })
+  }
+
+  abandon(slot: number, error: number): void {
+    if (this.#open.get(slot) !== true) throw new Error(`slot ${slot} has no request that waits for a reply`)
+    if (this.abandoned.has(slot)) return
+    this.abandoned.add(slot)
     this.replies.push({ error, body: new Uint8Array(0), data: new Uint8Array(0) })
   }
 
