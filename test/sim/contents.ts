@@ -119,6 +119,8 @@ export class Contents {
 
   /** From now on the bytes are exactly these; `durable`: safe against a power cut. */
   adopt(bytes: Uint8Array, durable: boolean): void {
+    // A power cut may still bring back what was there for a moment.
+    if (!durable) for (const change of [...this.#doubts, ...this.#faults]) this.note(change)
     this.#doubts.clear()
     this.#watches.clear()
     this.#faults = []
