@@ -31,6 +31,8 @@ const AS_NOBODY = [
 ]
 
 export interface MountSettings {
+  /** The command's source: a list of members. */
+  readonly source?: string
   /** Beside store. */
   readonly options?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
@@ -102,10 +104,15 @@ export class TestMount {
 
   /** Mounts; the test's teardown ends it. */
   static async start(test: Test, settings: MountSettings = {}): Promise<TestMount> {
-    const mount = new TestMount(settings)
+    const mount = TestMount.prepare(settings)
     test.teardown(() => mount.end())
     await mount.mount()
     return mount
+  }
+
+  /** Makes the directories only; whoever calls this has to call {@link end}. */
+  static prepare(settings: MountSettings): TestMount {
+    return new TestMount(settings)
   }
 
   get pid(): number {
@@ -113,10 +120,11 @@ export class TestMount {
   }
 
   async mount(): Promise<void> {
-    const { options = [], environment = {}, asUser = false } = this.#settings
+    const { source, options = [], environment = {}, asUser = false } = this.#settings
     const all = [`store=${this.store}`, ...options].join(',')
     const launcher = asUser ? [...AS_NOBODY, `${this.beside}/fuse`] : []
-    const command = [...launcher, process.execPath, MAIN, '-F', '-o', all, this.mountpoint]
+    const places = source === undefined ? [this.mountpoint] : [source, this.mountpoint]
+    const command = [...launcher, process.execPath, MAIN, '-F', '-o', all, ...places]
     // Without the hooks of tap, which write files.
     const env = { PATH: process.env['PATH'], HOME: this.beside, ...environment }
     const server = spawn(command[0] as string, command.slice(1), { env, stdio: ['ignore', 'ignore', 'pipe'] })
@@ -176,27 +184,36 @@ export class TestMount {
 
   /** Proves the store consistent; nobody may have it open. */
   async fsck(): Promise<void> {
-    if (!existsSync(FSCK)) return
-    const { code, stdout, stderr } = await run(FSCK, [this.store], 120_000)
-    if (code !== 0) throw new Error(`fsck does not find the store consistent: ${stdout}${stderr}`)
+    await checkStores([this.store])
   }
 
   async end(): Promise<void> {
     if (this.#finished) return
-    this.#finished = true
     try {
-      const alive = this.#server !== undefined && this.#server.exitCode === null && this.#server.signalCode === null
-      const code = alive ? await this.unmount() : 0
+      await this.stop()
       await this.fsck()
-      const faults = this.log.filter((line) => line.level >= LEVEL_ERROR)
-      if (code !== 0) throw new Error(`the server ended with ${code}: ${JSON.stringify(this.log)}`)
-      if (faults.length > 0 && !this.#settings.mayFail) throw new Error(`in the log: ${JSON.stringify(faults)}`)
     } finally {
-      this.#server?.kill('SIGKILL')
-      await this.#clear()
-      process.off('exit', this.#onExit)
-      this.#removeFiles()
+      await this.cleanUp()
     }
+  }
+
+  /** Unmounts, where it is mounted, and looks whether all went well. */
+  async stop(): Promise<void> {
+    const alive = this.#server !== undefined && this.#server.exitCode === null && this.#server.signalCode === null
+    const code = alive ? await this.unmount() : 0
+    const faults = this.log.filter((line) => line.level >= LEVEL_ERROR)
+    if (code !== 0) throw new Error(`the server ended with ${code}: ${JSON.stringify(this.log)}`)
+    if (faults.length > 0 && !this.#settings.mayFail) throw new Error(`in the log: ${JSON.stringify(faults)}`)
+  }
+
+  /** Takes everything away. */
+  async cleanUp(): Promise<void> {
+    if (this.#finished) return
+    this.#finished = true
+    this.#server?.kill('SIGKILL')
+    await this.#clear()
+    process.off('exit', this.#onExit)
+    this.#removeFiles()
   }
 
   #removeFiles(): void {
@@ -217,6 +234,13 @@ export class TestMount {
       if (isMounted(this.mountpoint)) await run('umount', ['-l', this.mountpoint], 5000)
     }
   }
+}
+
+/** Proves stores consistent, also with each other where there are several; nobody may have one open. */
+export async function checkStores(stores: readonly string[]): Promise<void> {
+  if (!existsSync(FSCK)) return
+  const { code, stdout, stderr } = await run(FSCK, stores, 120_000)
+  if (code !== 0) throw new Error(`fsck does not find the stores consistent: ${stdout}${stderr}`)
 }
 
 function parseLine(text: string): LogLine {

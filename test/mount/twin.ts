@@ -85,7 +85,16 @@ class Recorder implements World {
 
 /** Runs each case in a directory of its own on both sides. */
 export async function runTwins(test: Test, cases: readonly Case[], settings: MountSettings = {}): Promise<void> {
-  const mount = await TestMount.start(test, settings)
+  await runTwinsOn(test, await TestMount.start(test, settings), cases, settings)
+}
+
+/** The same on a mount that is there already. */
+export async function runTwinsOn(
+  test: Test,
+  mount: TestMount,
+  cases: readonly Case[],
+  settings: MountSettings = {},
+): Promise<void> {
   const asUser = settings.asUser === true
   const minor = Number(settings.environment?.['CHFS_TEST_FUSE_MINOR'] ?? 99)
   const twin = twinOf(mount, asUser)
