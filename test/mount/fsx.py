@@ -13,21 +13,36 @@ EDGES = (0, 1, 4000, 4096, 8192, 65536, 131072, 1 << 20)
 
 
 class Pair:
-    """The file on the mount and its twin; every operation is done on both."""
+    """The file on the mount and its twin; every operation is done on both.
 
-    def __init__(self, twin, name, seed, largest):
-        self.paths = (name, f'{twin}/{name}')
+    Where the file system has several mounts, the file is open on all of them, and each operation goes to one.
+    """
+
+    def __init__(self, twin, name, seed, largest, places):
+        self.names = [f'{place}/{name}' for place in places]
+        self.twin = f'{twin}/{name}'
         self.random = random.Random(seed)
         self.largest = largest
         self.log = []
         self.open()
 
     def open(self, flags=0):
-        self.fds = [os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644) for path in self.paths]
+        self.mounts = [os.open(name, os.O_RDWR | os.O_CREAT | flags, 0o644) for name in self.names]
+        self.fds = [self.mounts[0], os.open(self.twin, os.O_RDWR | os.O_CREAT | flags, 0o644)]
+        self.paths = [self.names[0], self.twin]
 
     def close(self):
-        for fd in self.fds:
+        for fd in [*self.mounts, self.fds[1]]:
             os.close(fd)
+
+    def move(self):
+        """Goes on at another mount."""
+        if len(self.mounts) == 1:
+            return
+        place = self.random.randrange(len(self.mounts))
+        self.fds[0] = self.mounts[place]
+        self.paths[0] = self.names[place]
+        self.note(f'at {place}')
 
     def offset(self):
         edge = self.random.choice([edge for edge in EDGES if edge <= self.largest])
@@ -105,7 +120,8 @@ class Pair:
             return
         offset = min(self.offset(), size - 1)
         data = self.data(min(self.length(offset), size - offset))
-        sync = self.random.random() < 0.3
+        # Another node sees what was stored once it is synced.
+        sync = self.random.random() < 0.3 or len(self.mounts) > 1
         self.note(f'write {len(data)} at {offset} by memory{", synced" if sync else ""}')
         for fd in self.fds:
             with mmap.mmap(fd, size) as memory:
@@ -191,13 +207,15 @@ class Pair:
         operations = {self.do_write: 6, self.do_append: 2, self.do_truncate: 3, self.do_memory_write: 3,
                       self.do_punch: 2, self.do_zero: 2, self.do_allocate: 1, self.do_copy: 3, self.do_direct: 1,
                       self.do_read_beyond: 2, self.do_sync: 1, self.do_reopen: 1, self.do_forget: 2}
+        self.move()
         self.random.choices(list(operations), list(operations.values()))[0]()
+        self.move()
         self.verify()
 
 
-def fsx(twin, name, seed, largest, operations):
+def fsx(twin, name, seed, largest, operations, places=('.',)):
     """The number of operations that really did something."""
-    pair = Pair(twin, name, seed, largest)
+    pair = Pair(twin, name, seed, largest, places)
     pair.note('opened')
     try:
         pair.verify()
