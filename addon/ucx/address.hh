@@ -18,8 +18,8 @@ struct Address {
   /// A random id.
   static Address New(std::span<const std::byte> worker);
   std::vector<std::byte> Encode() const;
-  /// 0, −EINVAL where this is no address or a damaged one, −EPROTONOSUPPORT where it is one of another version of this
-  /// program or of UCX. UCX itself checks nothing, and dies of some damage.
+  /// 0, or −EINVAL where this is no address or a damaged one, or −EPROTONOSUPPORT where another version of this
+  /// program or of UCX made it. UCX itself checks nothing, and dies of some damage.
   static int32_t Decode(std::span<const std::byte> bytes, Address* out);
 };
 

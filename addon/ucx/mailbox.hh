@@ -17,7 +17,7 @@ struct Record {
   Event event;
   uint32_t channel;
   uint32_t token;
-  /// kRequest: the slot with its data, or −1. kEnd: bytes of the reply, or a negative errno. kFailed: a negative errno.
+  /// kRequest: the slot with its data, or −1. kEnd: bytes of the reply, or a negative errno. kFailed: such an errno.
   int32_t result;
   /// kRequest: bytes of its data.
   uint32_t bytes;

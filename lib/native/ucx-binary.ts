@@ -26,7 +26,11 @@ export interface NativeTransport {
 
 interface Binary {
   /** `settings`: names and values by turns, as ucp_config_modify takes them. */
-  Transport: new (pool: NativeBufferPool, settings: string[], onEvents: (count: number) => void) => NativeTransport
+  Transport: new (
+    pool: NativeBufferPool,
+    settings: string[],
+    onEvents: (count: number) => void,
+  ) => NativeTransport
 }
 
 /**
