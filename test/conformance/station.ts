@@ -312,7 +312,7 @@ export class Station {
 }
 
 /** Data up to this size shares a slot. */
-const SMALL_BYTES = 4096
+const SMALL_BYTES = 256
 
 function takeAll(take: () => number): number[] {
   const slots: number[] = []
