@@ -54,18 +54,21 @@ const SECRET_A = 17
 const SECRET_B = 23
 
 /** The suite that every implementation of the port Transport passes. */
-export function transportSuite(t: Test, makeWorld: () => Promise<TransportWorld>): void {
-  const test = (name: string, body: (t: Test, world: TransportWorld) => Promise<void>): void => {
-    t.test(name, async (t) => {
+export async function transportSuite(t: Test, makeWorld: () => Promise<TransportWorld>): Promise<void> {
+  const tests: Promise<unknown>[] = []
+  const test: Case = (name, body) => {
+    const ended = t.test(name, async (t) => {
       const world = await makeWorld()
       t.teardown(() => world.end())
       await body(t, world)
     })
+    tests.push(ended)
   }
   testMessages(test)
   testEnds(test)
   testStrangers(test)
   testSlots(test)
+  await Promise.all(tests)
 }
 
 type Case = (name: string, body: (t: Test, world: TransportWorld) => Promise<void>) => void

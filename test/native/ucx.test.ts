@@ -32,4 +32,4 @@ async function inOneProcess(): Promise<TransportWorld> {
   }
 }
 
-transportSuite(t, inOneProcess)
+await transportSuite(t, inOneProcess)

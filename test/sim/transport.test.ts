@@ -61,5 +61,4 @@ class SimWorld implements TransportWorld {
   }
 }
 
-for (const seed of [1, 2, 3])
-  t.test(`seed ${seed}`, async (t) => transportSuite(t, async () => new SimWorld(seed)))
+for (const seed of [1, 2, 3]) t.test(`seed ${seed}`, async (t) => transportSuite(t, async () => new SimWorld(seed)))
