@@ -1,5 +1,6 @@
 #include "ucx/channels.hh"
 
+#include <algorithm>
 #include <utility>
 
 namespace chfs::ucx {
@@ -31,7 +32,9 @@ bool Channels::Reap() {
     witness_.Free(channel->word);
     return true;
   });
-  return !removed_.empty();
+  return !removed_.empty() || std::any_of(channels_.begin(), channels_.end(), [](const auto& entry) {
+    return entry.second->state == Channel::State::kFailed && entry.second->operations > 0;
+  });
 }
 
 std::vector<Channel*> Channels::TakeCalling() {

@@ -22,7 +22,7 @@ class Channels {
   Channel* Find(uint32_t number) const;
   /// It is not found any more; it lives on until UCX has let go of it (see Reap).
   void Remove(Channel& channel);
-  /// Frees removed channels that UCX has let go of; true while there are others.
+  /// Frees removed channels that UCX has let go of; true while it holds on to others, or to ones that failed.
   bool Reap();
   /// The channels that have called since the last time.
   std::vector<Channel*> TakeCalling();

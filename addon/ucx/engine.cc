@@ -215,8 +215,8 @@ bool Engine::CheckClosing() {
     ucp_request_free(request);
     return true;
   });
-  const bool has_removed = channels_.Reap();
-  return has_removed || !closing_.empty();
+  const bool lingers = channels_.Reap();
+  return lingers || !closing_.empty();
 }
 
 void Engine::Shut() {

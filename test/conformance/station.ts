@@ -146,6 +146,15 @@ export class Station {
     this.#serveWanting()
   }
 
+  /** Uses the memory of all free slots for something else. */
+  async scribble(): Promise<void> {
+    const slots = [...takeAll(() => this.#pool.acquire()), ...takeAll(() => this.#pool.acquireForPeer())]
+    for (const slot of slots) {
+      this.#pool.memory.fill(0xaa, this.#payloadOf(slot), this.#payloadOf(slot) + this.#pool.payloadBytes)
+      this.#pool.release(slot)
+    }
+  }
+
   async answerHeld(): Promise<number> {
     const held = this.#held.splice(0)
     for (const served of held) this.#echo(served)

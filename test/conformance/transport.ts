@@ -15,6 +15,7 @@ export type StationHandle = Pick<
   | 'free'
   | 'takeSlots'
   | 'giveSlots'
+  | 'scribble'
   | 'answerHeld'
   | 'ask'
   | 'start'
@@ -42,7 +43,7 @@ export interface TransportWorld {
   end(): Promise<void>
 }
 
-interface Link {
+export interface Link {
   a: StationHandle
   b: StationHandle
   /** The channel's number at each end. */
@@ -78,7 +79,7 @@ async function link(t: Test, world: TransportWorld): Promise<Link> {
   return connect(t, a, b)
 }
 
-async function connect(t: Test, a: StationHandle, b: StationHandle): Promise<Link> {
+export async function connect(t: Test, a: StationHandle, b: StationHandle): Promise<Link> {
   const [atA, atB] = [await a.expect(SECRET_A), await b.expect(SECRET_B)]
   t.ok(atA > 0 && atB > 0)
   t.equal(await a.connect(atA, await b.address(), atB, SECRET_B), 0)
