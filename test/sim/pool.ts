@@ -9,6 +9,8 @@ export class SimPool implements BufferPool {
   readonly count: number
   readonly payloadBytes: number
   readonly stride: number
+  /** Called when a slot for peers comes free. */
+  onPeerSlot: (() => void) | undefined
   readonly #own: number
   readonly #free: number[] = []
   readonly #freeForPeers: number[] = []
@@ -36,8 +38,12 @@ export class SimPool implements BufferPool {
   release(slot: number): void {
     const at = this.payloadOf(slot)
     this.memory.fill(0xdd, at, at + Math.min(this.payloadBytes, 16384))
-    if (slot < this.#own) this.#free.push(slot)
-    else this.#freeForPeers.push(slot)
+    if (slot < this.#own) {
+      this.#free.push(slot)
+      return
+    }
+    this.#freeForPeers.push(slot)
+    this.onPeerSlot?.()
   }
 
   payloadOf(slot: number): number {

@@ -1,10 +1,11 @@
+import { assert } from '../../lib/base/assert.js'
 import { ECANCELED, ECONNRESET, EINVAL, EMSGSIZE } from '../../lib/base/errno.js'
 import { MESSAGE_HEAD_BYTES_MAX } from '../../lib/base/limits.js'
-import type { BufferPool, Clock, ReplyDone, Transport, TransportEvents } from '../../lib/ports.js'
+import type { Clock, ReplyDone, Transport, TransportEvents } from '../../lib/ports.js'
+import type { SimPool } from './pool.js'
 import type { Prng } from './prng.js'
 
 const HEAD_WORDS = MESSAGE_HEAD_BYTES_MAX / 4
-const HEAD_BYTES = 4096
 
 /** How messages travel. */
 export interface Weather {
@@ -13,11 +14,15 @@ export interface Weather {
 }
 
 interface Channel {
+  readonly number: number
   readonly secret: string
   peer: SimTransport | undefined
   peerChannel: number
   peerSecret: string
+  /** It neither failed nor was closed. */
   isOpen: boolean
+  /** What came before this end was connected. */
+  readonly early: Message[]
 }
 
 interface Open {
@@ -25,15 +30,22 @@ interface Open {
   readonly to: number
   readonly room: number
   readonly done: ReplyDone
+  /** The request, while it has not arrived. */
+  message: Message | undefined
 }
 
+/** Its data lies in the sender's pool until `take` is called, as late as when it arrives. */
 interface Message {
   readonly channel: number
   readonly secret: string
   readonly token: number
   readonly isReply: boolean
   readonly head: Uint32Array
-  readonly data: Uint8Array
+  readonly bytes: number
+  /** The data. The sender may use its memory again. */
+  take(): Uint8Array
+  /** The sender gave the channel up, or the request while nobody had its data. */
+  isLost: boolean
 }
 
 /** All transports of a simulated cluster, by address. */
@@ -56,6 +68,16 @@ export class SimNetwork {
     this.transports.set(address, transport)
     return address
   }
+
+  /** Whether there is or was a transport of this address. */
+  isAddress(address: string): boolean {
+    const number = Number(/^sim-([1-9]\d*)$/.exec(address)?.[1])
+    return number <= this.#lastAddress
+  }
+
+  delayMs(): number {
+    return this.prng.below(this.weather.delayMsMax + 1)
+  }
 }
 
 /** Messages between simulated nodes: late, in any order, and lost where a link is cut or a node has died. */
@@ -64,22 +86,25 @@ export class SimTransport implements Transport {
   readonly outbox = new Uint32Array(HEAD_WORDS)
   readonly inbox = new Uint32Array(HEAD_WORDS)
   readonly #network: SimNetwork
-  readonly #pool: BufferPool
+  readonly #pool: SimPool
   readonly #name: string
   readonly #channels = new Map<number, Channel>()
   readonly #open = new Map<number, Open>()
+  /** What was sent and has not arrived, by channel. */
+  readonly #sent = new Map<Message, { channel: number; slot: number }>()
   /** Requests with data that wait for a slot. */
-  #waiting: Message[] = []
+  #waiting: { message: Message; channel: Channel }[] = []
   #events: TransportEvents | undefined
   #lastChannel = 0
   #lastToken = 0
   #isAlive = true
 
-  constructor(network: SimNetwork, pool: BufferPool) {
+  constructor(network: SimNetwork, pool: SimPool) {
     this.#network = network
     this.#pool = pool
     this.#name = network.add(this)
     this.address = new TextEncoder().encode(this.#name)
+    pool.onPeerSlot = () => this.#admit()
   }
 
   attach(events: TransportEvents): void {
@@ -87,34 +112,35 @@ export class SimTransport implements Transport {
   }
 
   expect(secret: Uint8Array): number {
-    const channel = ++this.#lastChannel
-    this.#channels.set(channel, {
-      secret: secret.join(),
-      peer: undefined,
-      peerChannel: 0,
-      peerSecret: '',
-      isOpen: true,
-    })
-    return channel
+    const number = ++this.#lastChannel
+    const channel = { number, secret: secret.join(), peer: undefined, peerChannel: 0, peerSecret: '', isOpen: true }
+    this.#channels.set(number, { ...channel, early: [] })
+    return number
   }
 
   connect(number: number, address: Uint8Array, peerChannel: number, peerSecret: Uint8Array): number {
-    const peer = this.#network.transports.get(new TextDecoder().decode(address))
+    const name = new TextDecoder().decode(address)
     const channel = this.#channels.get(number)
-    if (peer === undefined || channel === undefined) return -EINVAL
+    if (channel === undefined || channel.peer !== undefined || !this.#network.isAddress(name)) return -EINVAL
+    const peer = this.#network.transports.get(name)
+    if (peer === undefined) {
+      this.#later(this.#network.delayMs(), () => this.#failChannel(channel))
+      return 0
+    }
     channel.peer = peer
     channel.peerChannel = peerChannel
     channel.peerSecret = peerSecret.join()
+    this.#later(0, () => {
+      for (const message of channel.early.splice(0)) this.#receive(message)
+    })
     return 0
   }
 
   close(number: number): void {
     const channel = this.#channels.get(number)
     if (channel === undefined) return
-    channel.isOpen = false
     this.#channels.delete(number)
-    for (const [token, open] of this.#open)
-      if (open.channel === number) this.#later(0, () => this.#fail(token, -ECONNRESET))
+    this.#unbind(channel)
   }
 
   prepare(): number {
@@ -131,93 +157,173 @@ export class SimTransport implements Transport {
     done: ReplyDone,
   ): number {
     const token = ++this.#lastToken
-    this.#open.set(token, { channel, to, room, done })
-    if (!this.#send(channel, token, false, headBytes, at, bytes)) this.#later(0, () => this.#fail(token, -ECONNRESET))
+    const message = this.#send(channel, token, false, headBytes, at, bytes, -1)
+    this.#open.set(token, { channel, to, room, done, message })
+    if (message === undefined) this.#later(0, () => this.#end(token, -ECONNRESET))
     return token
   }
 
   cancel(token: number): void {
-    this.#later(0, () => this.#fail(token, -ECANCELED))
+    const message = this.#open.get(token)?.message
+    // Its memory comes free: what is on its way has been read until now, or never is.
+    if (message !== undefined && this.#sent.has(message)) {
+      if (this.#network.prng.below(2) === 0) message.take()
+      else message.isLost = true
+    }
+    this.#later(0, () => this.#end(token, -ECANCELED))
   }
 
   reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void {
-    this.#send(channel, token, true, headBytes, at, bytes)
-    if (slot < 0) return
-    this.#later(0, () => {
-      this.#pool.release(slot)
-      this.#admit()
-      this.#events?.slotFree()
-    })
+    const message = this.#send(channel, token, true, headBytes, at, bytes, slot)
+    if (message === undefined) this.#later(0, () => this.#giveBack(slot))
   }
 
   end(done: () => void): void {
-    this.die()
-    done()
+    for (const number of [...this.#channels.keys()]) this.close(number)
+    this.#later(0, () => {
+      this.die()
+      done()
+    })
   }
 
-  /** The node's process has ended. */
+  /** The node's process has ended. Its peers notice, unless their links are cut. */
   die(): void {
     this.#isAlive = false
     this.#network.transports.delete(this.#name)
     this.#channels.clear()
     this.#open.clear()
+    for (const peer of this.#network.transports.values()) peer.#onDeath(this)
   }
 
-  #send(number: number, token: number, isReply: boolean, headBytes: number, at: number, bytes: number): boolean {
-    const channel = this.#channels.get(number)
-    if (channel?.peer === undefined) return false
-    const { peer, peerChannel, peerSecret } = channel
+  #onDeath(dead: SimTransport): void {
+    if (this.#network.cuts.has(`${dead.#name}>${this.#name}`)) return
+    for (const channel of this.#channels.values())
+      if (channel.peer === dead) this.#later(this.#network.delayMs(), () => this.#failChannel(channel))
+  }
+
+  #failChannel(channel: Channel): void {
+    if (!channel.isOpen) return
+    this.#unbind(channel)
+    this.#later(0, () => {
+      if (this.#channels.has(channel.number)) this.#events?.failed(channel.number, -ECONNRESET)
+    })
+  }
+
+  /** Takes everything away from a channel that failed or is closed. */
+  #unbind(channel: Channel): void {
+    if (!channel.isOpen) return
+    channel.isOpen = false
+    this.#waiting = this.#waiting.filter((waiting) => waiting.channel !== channel)
+    for (const [message, sent] of this.#sent) {
+      if (sent.channel !== channel.number) continue
+      message.isLost = true
+      this.#sent.delete(message)
+      if (sent.slot >= 0) this.#later(0, () => this.#giveBack(sent.slot))
+    }
+    for (const [token, open] of this.#open)
+      if (open.channel === channel.number) this.#later(0, () => this.#end(token, -ECONNRESET))
+  }
+
+  #send(
+    number: number,
+    token: number,
+    isReply: boolean,
+    headBytes: number,
+    at: number,
+    bytes: number,
+    slot: number,
+  ): Message | undefined {
+    assert(headBytes <= MESSAGE_HEAD_BYTES_MAX && headBytes % 4 === 0, 'a head is whole words')
     const head = this.outbox.slice(0, headBytes / 4)
-    const data = this.#pool.memory.slice(at, at + bytes)
     this.outbox.fill(0xeeeeeeee)
-    if (this.#network.cuts.has(`${this.#name}>${peer.#name}`)) return true
-    const message = { channel: peerChannel, secret: peerSecret, token, isReply, head, data }
-    peer.#later(this.#network.prng.below(this.#network.weather.delayMsMax + 1), () => peer.#receive(message))
-    return true
+    const channel = this.#channels.get(number)
+    if (channel?.peer === undefined || !channel.isOpen) return undefined
+    const { peer, peerChannel, peerSecret } = channel
+    let data: Uint8Array | undefined
+    const take = (): Uint8Array => {
+      if (data === undefined) {
+        data = this.#pool.memory.slice(at, at + bytes)
+        this.#sent.delete(message)
+        if (slot >= 0) this.#later(0, () => this.#giveBack(slot))
+      }
+      return data
+    }
+    const message = { channel: peerChannel, secret: peerSecret, token, isReply, head, bytes, take, isLost: false }
+    this.#sent.set(message, { channel: number, slot })
+    // Some data goes along at once, some is fetched by the receiver.
+    if (this.#network.prng.below(2) === 0) message.take()
+    if (this.#network.cuts.has(`${this.#name}>${peer.#name}`)) return message
+    peer.#later(this.#network.delayMs(), () => peer.#receive(message))
+    return message
   }
 
   #receive(message: Message): void {
     const channel = this.#channels.get(message.channel)
-    if (channel === undefined || channel.secret !== message.secret) return
-    if (message.isReply) this.#receiveReply(message)
-    else this.#receiveRequest(message)
+    if (channel === undefined || channel.secret !== message.secret || !channel.isOpen || message.isLost) return
+    if (channel.peer === undefined) channel.early.push(message)
+    else if (message.isReply) this.#receiveReply(message)
+    else this.#receiveRequest(message, channel)
   }
 
-  #receiveReply({ channel, token, head, data }: Message): void {
-    const open = this.#open.get(token)
-    if (open === undefined || open.channel !== channel) return
-    this.#open.delete(token)
+  #receiveReply(message: Message): void {
+    const open = this.#open.get(message.token)
+    const data = message.take()
+    if (open === undefined || open.channel !== message.channel) return
+    this.#open.delete(message.token)
     if (data.length > open.room) {
       open.done(-EMSGSIZE, 0, 0)
       return
     }
     this.#pool.memory.set(data, open.to)
-    this.inbox.set(head)
-    open.done(data.length, 0, head.length * 4)
+    this.inbox.set(message.head)
+    open.done(data.length, 0, message.head.length * 4)
     this.inbox.fill(0xdddddddd)
   }
 
-  #receiveRequest(message: Message): void {
-    const { channel, token, head, data } = message
-    let slot = -1
-    if (data.length > 0) {
-      slot = this.#pool.acquireForPeer()
-      if (slot < 0) {
-        this.#waiting.push(message)
-        return
-      }
-      this.#pool.memory.set(data, slot * this.#pool.stride + HEAD_BYTES)
+  #receiveRequest(message: Message, channel: Channel): void {
+    if (message.bytes === 0) {
+      message.take()
+      this.#deliver(message, -1)
+      return
     }
+    const slot = this.#waiting.length > 0 ? -1 : this.#pool.acquireForPeer()
+    if (slot < 0) this.#waiting.push({ message, channel })
+    else this.#place(message, slot)
+  }
+
+  #place(message: Message, slot: number): void {
+    this.#pool.memory.set(message.take(), this.#pool.payloadOf(slot))
+    this.#deliver(message, slot)
+  }
+
+  #deliver({ channel, token, head, bytes }: Message, slot: number): void {
     this.inbox.set(head)
-    this.#events?.request(channel, token, 0, head.length * 4, slot, data.length)
+    this.#events?.request(channel, token, 0, head.length * 4, slot, bytes)
     this.inbox.fill(0xdddddddd)
   }
 
+  /** A slot for peers came free: whoever waited longest gets it. */
   #admit(): void {
-    for (const message of this.#waiting.splice(0)) this.#receive(message)
+    while (this.#isAlive && this.#waiting.length > 0) {
+      const { message, channel } = this.#waiting[0] as { message: Message; channel: Channel }
+      const slot = message.isLost ? -1 : this.#pool.acquireForPeer()
+      if (slot < 0 && !message.isLost) return
+      this.#waiting.shift()
+      if (slot < 0) continue
+      this.#later(0, () => {
+        if (channel.isOpen && !message.isLost) this.#place(message, slot)
+        else this.#pool.release(slot)
+      })
+    }
   }
 
-  #fail(token: number, error: number): void {
+  #giveBack(slot: number): void {
+    if (slot < 0) return
+    this.#pool.release(slot)
+    this.#events?.slotFree()
+  }
+
+  #end(token: number, error: number): void {
     const open = this.#open.get(token)
     if (open === undefined) return
     this.#open.delete(token)

@@ -1,0 +1,84 @@
+#include "ucx/address.hh"
+
+#include <sys/random.h>
+#include <ucp/api/ucp.h>
+
+#include <cerrno>
+#include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/assert.hh"
+#include "ucx/message.hh"
+
+namespace chfs::ucx {
+
+namespace {
+
+constexpr char kMagic[4] = {'C', 'H', 'U', 'X'};
+
+struct Header {
+  char magic[4];
+  uint16_t message_version;
+  /// Of UCX: what its workers say to each other changes with its versions.
+  uint8_t major;
+  uint8_t minor;
+  uint64_t id[2];
+  /// Over all that follows this field, and the fields before it.
+  uint64_t checksum;
+};
+static_assert(sizeof(Header) == 32);
+
+uint64_t Checksum(Header header, std::span<const std::byte> worker) {
+  header.checksum = 0;
+  return XXH64(worker.data(), worker.size(), XXH64(&header, sizeof header, 0));
+}
+
+Header HeaderOf(const Address& address) {
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned release = 0;
+  ucp_get_version(&major, &minor, &release);
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.message_version = kMessageVersion;
+  header.major = static_cast<uint8_t>(major);
+  header.minor = static_cast<uint8_t>(minor);
+  std::memcpy(header.id, address.id, sizeof header.id);
+  header.checksum = Checksum(header, address.worker);
+  return header;
+}
+
+}  // namespace
+
+Address Address::New(std::span<const std::byte> worker) {
+  Address address{};
+  Assert(::getrandom(address.id, sizeof address.id, 0) == sizeof address.id, "there is chance");
+  address.worker.assign(worker.begin(), worker.end());
+  return address;
+}
+
+std::vector<std::byte> Address::Encode() const {
+  const Header header = HeaderOf(*this);
+  std::vector<std::byte> bytes(sizeof header + worker.size());
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::memcpy(bytes.data() + sizeof header, worker.data(), worker.size());
+  return bytes;
+}
+
+int32_t Address::Decode(std::span<const std::byte> bytes, Address* out) {
+  Header header{};
+  if (bytes.size() <= sizeof header || bytes.size() > kBytesMax) return -EINVAL;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const auto worker = bytes.subspan(sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.checksum != Checksum(header, worker)) {
+    return -EINVAL;
+  }
+  std::memcpy(out->id, header.id, sizeof header.id);
+  out->worker.assign(worker.begin(), worker.end());
+  const Header expected = HeaderOf(*out);
+  return std::memcmp(&header, &expected, sizeof header) == 0 ? 0 : -EPROTONOSUPPORT;
+}
+
+}  // namespace chfs::ucx

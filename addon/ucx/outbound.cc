@@ -1,0 +1,119 @@
+#include "ucx/outbound.hh"
+
+#include <cstring>
+#include <utility>
+
+#include "base/assert.hh"
+#include "ucx/status.hh"
+
+namespace chfs::ucx {
+
+namespace {
+
+constexpr uint32_t kMessageId = 0;
+
+}  // namespace
+
+Send* Outbound::Take(Channel& channel, const Message& message) {
+  Assert(message.head.size() <= kHeadBytesMax, "a head is not too long");
+  if (free_ == nullptr) {
+    sends_.push_back(std::make_unique<Send>());
+    sends_.back()->owner = this;
+    sends_.back()->next = nullptr;
+    free_ = sends_.back().get();
+  }
+  Send* send = std::exchange(free_, free_->next);
+  send->channel = &channel;
+  send->next = nullptr;
+  send->data = message.data.data();
+  send->data_bytes = static_cast<uint32_t>(message.data.size());
+  send->slot = message.slot;
+  send->request = message.kind == Kind::kRequest ? message.token : kNoToken;
+  Envelope envelope{};
+  envelope.version = kMessageVersion;
+  envelope.kind = message.kind;
+  envelope.head_bytes = static_cast<uint16_t>(message.head.size());
+  envelope.channel = channel.peer_number;
+  std::memcpy(envelope.secret, channel.peer_secret, sizeof envelope.secret);
+  envelope.token = message.token;
+  envelope.data_bytes = send->data_bytes;
+  std::memcpy(send->header, &envelope, sizeof envelope);
+  std::memcpy(send->header + sizeof envelope, message.head.data(), message.head.size());
+  send->header_bytes = static_cast<uint32_t>(sizeof envelope + message.head.size());
+  if (send->request != kNoToken) requests_.Sending(send->request);
+  return send;
+}
+
+void Outbound::Post(Channel& channel, const Message& message) {
+  Send* send = Take(channel, message);
+  if (channel.state == Channel::State::kOpen) {
+    Start(send);
+    return;
+  }
+  *channel.queue_end = send;
+  channel.queue_end = &send->next;
+}
+
+void Outbound::Greet(Channel& channel, Kind kind, const Greeting& greeting) {
+  Start(Take(channel, {kind, 0, std::as_bytes(std::span(&greeting, 1)), {}}));
+}
+
+void Outbound::Start(Send* send) {
+  ucp_request_param_t parameters{};
+  parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  parameters.user_data = send;
+  parameters.cb.send = [](void* request, ucs_status_t status, void* user_data) {
+    auto* sent = static_cast<Send*>(user_data);
+    ucp_request_free(request);
+    sent->channel->operations--;
+    sent->owner->Finish(sent, status);
+  };
+  send->channel->operations++;
+  void* request = ucp_am_send_nbx(send->channel->endpoint, kMessageId, send->header, send->header_bytes, send->data,
+                                  send->data_bytes, &parameters);
+  if (UCS_PTR_IS_PTR(request)) return;
+  send->channel->operations--;
+  Finish(send, UCS_PTR_STATUS(request));
+}
+
+void Outbound::Finish(Send* send, ucs_status_t status) {
+  // Before anything that it held is used for something else.
+  if (status != UCS_OK) send->channel->Fail(ErrnoOf(status));
+  if (send->slot >= 0) {
+    pool_.Release(static_cast<uint32_t>(send->slot));
+    mailbox_.SlotFree();
+  }
+  if (send->request != kNoToken) requests_.Sent(send->request);
+  send->next = free_;
+  free_ = send;
+}
+
+void Outbound::Flush(Channel& channel) {
+  while (channel.queue != nullptr && channel.state == Channel::State::kOpen) {
+    Send* send = channel.queue;
+    channel.queue = send->next;
+    if (channel.queue == nullptr) channel.queue_end = &channel.queue;
+    send->next = nullptr;
+    Start(send);
+  }
+}
+
+void Outbound::Drop(Channel& channel) {
+  Send* send = std::exchange(channel.queue, nullptr);
+  channel.queue_end = &channel.queue;
+  while (send != nullptr) Finish(std::exchange(send, send->next), UCS_ERR_CANCELED);
+}
+
+bool Outbound::Withdraw(Channel& channel, uint32_t request) {
+  for (Send** at = &channel.queue; *at != nullptr; at = &(*at)->next) {
+    Send* send = *at;
+    if (send->request != request) continue;
+    *at = send->next;
+    if (*at == nullptr) channel.queue_end = at;
+    Finish(send, UCS_OK);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace chfs::ucx

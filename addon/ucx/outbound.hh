@@ -1,0 +1,72 @@
+// What goes out: every message has a record of its own, which keeps its header, and what it holds, until UCX is done
+// with it.
+#pragma once
+
+#include <ucp/api/ucp.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "pool/buffer_pool.hh"
+#include "ucx/channel.hh"
+#include "ucx/mailbox.hh"
+#include "ucx/message.hh"
+#include "ucx/requests.hh"
+
+namespace chfs::ucx {
+
+class Outbound;
+
+struct Send {
+  Outbound* owner;
+  Channel* channel;
+  Send* next;
+  const std::byte* data;
+  uint32_t data_bytes;
+  uint32_t header_bytes;
+  /// The request that it is, or kNoToken.
+  uint32_t request;
+  /// The slot that goes back to the pool when it is out, or −1.
+  int32_t slot;
+  alignas(8) std::byte header[kHeaderBytesMax];
+};
+
+class Outbound {
+ public:
+  struct Message {
+    Kind kind;
+    uint32_t token;
+    std::span<const std::byte> head;
+    std::span<const std::byte> data;
+    int32_t slot = -1;
+  };
+
+  Outbound(Pool& pool, Mailbox& mailbox, Requests& requests) : pool_(pool), mailbox_(mailbox), requests_(requests) {}
+
+  /// Sends on a channel that is alive. What it holds is given back in any case.
+  void Post(Channel& channel, const Message& message);
+  /// Greetings go out before the channel is open.
+  void Greet(Channel& channel, Kind kind, const Greeting& greeting);
+  /// Sends what waited for the channel to open.
+  void Flush(Channel& channel);
+  /// Gives up what waits for the channel to open.
+  void Drop(Channel& channel);
+  /// Gives up the request where it waits for the channel to open; false where it does not.
+  bool Withdraw(Channel& channel, uint32_t request);
+
+ private:
+  Send* Take(Channel& channel, const Message& message);
+  void Start(Send* send);
+  void Finish(Send* send, ucs_status_t status);
+
+  Pool& pool_;
+  Mailbox& mailbox_;
+  Requests& requests_;
+  std::vector<std::unique_ptr<Send>> sends_;
+  Send* free_ = nullptr;
+};
+
+}  // namespace chfs::ucx

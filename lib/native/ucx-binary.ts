@@ -1,0 +1,72 @@
+/**
+ * The binary that needs UCX, apart from the other one: a node without peers never loads it, and runs where there is no
+ * libucx. Both are compiled from the same sources of the pool, so that a device here takes a pool made there.
+ */
+import { createRequire } from 'node:module'
+import type { NativeBufferPool } from './addon.js'
+
+export interface NativeTransport {
+  readonly address: Uint8Array
+  readonly outbox: Uint32Array
+  readonly inbox: Uint32Array
+  /** Eight words an event: see addon/ucx/mailbox.hh. */
+  readonly records: Int32Array
+  expect(secret: Uint8Array): number
+  connect(channel: number, address: Uint8Array, peerChannel: number, peerSecret: Uint8Array): number
+  /** UCX's own description of a channel's endpoint; empty where there is none (yet). */
+  describe(channel: number): string
+  request(channel: number, headBytes: number, at: number, bytes: number, to: number, room: number): number
+  reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void
+  cancel(token: number): void
+  close(channel: number): void
+  /** How often the loop was woken by UCX. */
+  wakes(): number
+  end(): void
+}
+
+interface Binary {
+  /** `settings`: names and values by turns, as ucp_config_modify takes them. */
+  Transport: new (
+    pool: NativeBufferPool,
+    settings: string[],
+    onEvents: (count: number) => void,
+  ) => NativeTransport
+}
+
+/**
+ * What UCX must be told before it is loaded, since its libraries read the environment in their constructors. What the
+ * user has set stays.
+ */
+const ENVIRONMENT = {
+  // Its hooks of memory calls are tested at load by moving the break, under V8's feet: up to one process in four died.
+  UCX_MEM_EVENTS: 'n',
+  // Its handler of SIGSEGV would replace V8's, by which WebAssembly catches accesses out of bounds.
+  UCX_ERROR_SIGNALS: '',
+  // Standard output is not UCX's. A file of its own would be opened by name, which a socket cannot be.
+  UCX_LOG_FILE: 'stderr',
+  UCX_WARN_UNUSED_ENV_VARS: 'n',
+  // A thread that shows UCX's state in a file system of its own.
+  UCX_VFS_ENABLE: 'n',
+  // Without these an endpoint that notices its peer's death takes neither shared memory nor process_vm_readv. UCX fears
+  // that a buffer is used again while a peer may still read it: addon/ucx/witness.hh is our answer to that.
+  UCX_POSIX_ERROR_HANDLING: 'y',
+  UCX_CMA_MEMORY_INVALIDATE: 'y',
+  // With the usual 64 places both sides spin, once 64 requests are under way.
+  UCX_POSIX_FIFO_SIZE: '512',
+  // A restarted node gets its port again.
+  UCX_TCP_CM_REUSEADDR: 'y',
+  // Otherwise the loop would stand still for minutes in connect(2) to a host that does not answer.
+  UCX_TCP_CONN_NB: 'y',
+} as const
+
+let binary: Binary | undefined
+
+/** Loads the binary. The first call must be the main thread's: a worker's environment is a copy that C does not see. */
+export function loadUcx(): Binary {
+  if (binary === undefined) {
+    for (const [name, value] of Object.entries(ENVIRONMENT)) process.env[name] ??= value
+    // The path is relative to the compiled file, dist/lib/native/ucx-binary.js.
+    binary = createRequire(import.meta.url)('../../../build/Release/chfs_ucx.node') as Binary
+  }
+  return binary
+}
