@@ -81,7 +81,10 @@ export type ControlMessage =
   | { readonly kind: 'refuse'; readonly reason: string }
   | ({ readonly kind: 'formed' } & ClusterRecord)
   | { readonly kind: 'channel'; readonly channel: number; readonly secret: Uint8Array }
-  | { readonly kind: 'connected' | 'alive' | 'unmounted' | 'goodbye' }
+  | { readonly kind: 'connected' }
+  | { readonly kind: 'alive' }
+  | { readonly kind: 'unmounted' }
+  | { readonly kind: 'goodbye' }
 
 const HELLO = 1
 const REFUSE = 2

@@ -3,7 +3,6 @@ import { CONTROL_BYTES_MAX } from '../../lib/base/limits.js'
 import type { Clock, Control, ControlConnection, ControlEvents } from '../../lib/ports.js'
 import type { Prng } from './prng.js'
 
-const DELAY_MS_MAX = 5
 /** When a connection that gets no answer is given up. */
 const DIAL_MS = 5000
 /** When one whose messages get no acknowledgement is, by the kernel. */
@@ -15,6 +14,8 @@ export class SimControlNetwork {
   readonly listeners = new Map<string, SimControl>()
   /** "from>to", by the names of nodes, of links on which nothing passes. */
   readonly cuts = new Set<string>()
+  /** Longest delay of whatever travels. */
+  delayMsMax = 5
   readonly clock: Clock
   readonly prng: Prng
 
@@ -28,7 +29,7 @@ export class SimControlNetwork {
   }
 
   get delayMs(): number {
-    return this.prng.below(DELAY_MS_MAX + 1)
+    return this.prng.below(this.delayMsMax + 1)
   }
 }
 
