@@ -261,6 +261,38 @@ export interface TransportEvents {
   failed(channel: number, error: number): void
 }
 
+/**
+ * Connections on which nodes meet. Whoever is at the other end of an open one knows the cluster's key. Messages arrive
+ * whole and in order, until the connection ends; whoever says nothing for long is not noticed here.
+ */
+export interface Control {
+  /** Calls `accept` for each connection that a peer opens from now on; the result takes its events. */
+  listen(accept: (connection: ControlConnection) => ControlEvents): void
+  /**
+   * Tries once to connect to "host:port". `opened` is called when it is open; without that, `ended` says why, after a
+   * bounded time. Neither is called inside of this.
+   */
+  dial(address: string, opened: (connection: ControlConnection) => void, events: ControlEvents): void
+  /** Accepts nobody any more, closes all connections, and calls `done` when they have ended. */
+  end(done: () => void): void
+}
+
+export interface ControlConnection {
+  /** "host:port" of the other end, for people. */
+  readonly peer: string
+  /** At most CONTROL_BYTES_MAX. Without effect once the connection has been closed or has ended. */
+  send(message: Uint8Array): void
+  /** Ends it, once what was sent is out; no message is received after this. */
+  close(): void
+}
+
+export interface ControlEvents {
+  /** The bytes are the receiver's to keep. */
+  message(bytes: Uint8Array): void
+  /** Exactly once, also after `close`, and never inside of it; nothing comes after it. */
+  ended(reason: string): void
+}
+
 /** Where events go. One line each, never one per operation at the default level. */
 export interface Log {
   debug(event: object, message: string): void

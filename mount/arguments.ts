@@ -7,6 +7,7 @@ import { exitCode, exitMeaning, MountError } from './exit.js'
 import { type MountOption, parseOptions } from './options.js'
 
 export interface Arguments {
+  /** The members of the cluster, or a name for the mount table. */
   readonly source: string
   /** As typed: possibly relative. */
   readonly mountpoint: string
@@ -25,7 +26,7 @@ export interface Arguments {
 export type CommandLine = { readonly arguments: Arguments } | { readonly text: string }
 
 /** The source where none is given: the name that the mount table shows. */
-const sourceDefault = 'chfs'
+export const sourceDefault = 'chfs'
 
 export async function parseCommandLine(argv: readonly string[], version: string): Promise<CommandLine> {
   let output = ''
@@ -40,7 +41,6 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   if (words.length > 2) throw misuse(`too many arguments: '${words.slice(2).join(' ')}'`)
   const [source, mountpoint] = words.length === 1 ? [sourceDefault, words[0]] : words
   if (source === undefined || mountpoint === undefined || mountpoint === '') throw misuse('the mountpoint is empty')
-  if (/^@|,/.test(source)) throw misuse(`several members ('${source}') are not available`)
   const type = lastOf(parsed.t)
   if (type !== null && type !== 'chfs' && type !== 'fuse.chfs') throw misuse(`'${type}' is not a type of chfs`)
   return {
@@ -66,7 +66,7 @@ function describe(version: string) {
     yargs()
       .locale('en')
       .scriptName('mount.chfs')
-      .usage('usage: $0 [-F] [-sfnv] [-N namespace] [-o option[,option=value…]] [source] <mountpoint>')
+      .usage('usage: $0 [-F] [-sfnv] [-N namespace] [-o option[,option=value…]] [members] <mountpoint>')
       // The mountpoint may be called 007, and no-such-directory is not the negation of such-directory.
       .parserConfiguration({
         'parse-positional-numbers': false,
@@ -103,12 +103,28 @@ function describe(version: string) {
 
 function epilogue(): string {
   const codes = [...exitMeaning].map(([code, meaning]) => `  ${String(code).padEnd(4)}${meaning}`)
-  return `Mount options:
+  return `Members, the same list on every node, separated by commas; without any the node is alone:
+  node1               a name or an address, port 7400 unless it is given
+  node[01-64]:7500    a range of names
+  [fe80::1]:7400      IPv6
+  @FILE               a file with one of these a line
+
+Mount options:
   store=DIR           where this node keeps its data (/var/lib/chfs; for a user ~/.local/state/chfs)
   config=FILE         options in TOML, with the same names; those given here win
   chunk=SIZE          chunk size of a new store's files, a power of two from 64KiB to 1GiB (4MiB)
   log=FILE            where to log (in the background STORE/log, in the foreground the terminal)
   loglevel=LEVEL      debug, info, warn or error (info)
+  key=FILE            the key of the cluster (~/.config/chfs/key, then /etc/chfs/key); scripts/keygen makes one
+  self=HOST:PORT      which member this node is, where its addresses do not say so
+  client              no store: only use what the members have
+  wait=SECONDS        how long to wait for the other members (60)
+  linger=SECONDS      how long to serve after the unmount while other nodes have it mounted (30)
+  timeo=SECONDS       how long a call waits for a member that is away (30)
+  soft, hard          a call that has waited so long fails with EIO (soft), or goes on waiting
+  vnodes=COUNT        virtual nodes a member, of a store that is made now (150)
+  interface=NAME,…    network interfaces for data (that of the own address)
+  ucx_tls=NAME,…      transports of UCX (chosen by what is there)
   writeback           let the kernel delay writes; a crash may then lose what was written without fsync
   [no]allow_other     let other users in (the default for root)
   ro, nosuid, nodev, noexec, noatime, sync, …   as in mount(8)

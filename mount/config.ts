@@ -6,14 +6,22 @@ import { readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { parse } from 'smol-toml'
 import type { Arguments } from './arguments.js'
+import {
+  applyClusterOption,
+  type ClusterConfig,
+  type ClusterDraft,
+  clusterDefaults,
+  finishCluster,
+} from './cluster-options.js'
 import { exitCode, MountError } from './exit.js'
 import { type KernelFlag, kernelFlags } from './kernel-flags.js'
-import type { MountOption } from './options.js'
+import { type MountOption, valueIn, withoutValue } from './options.js'
 import { parseSize } from './sizes.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-export interface Config {
+export interface Config extends ClusterConfig {
+  /** As typed: what the mount table shows. */
   readonly source: string
   /** Absolute. */
   readonly mountpoint: string
@@ -62,21 +70,25 @@ interface Draft {
   logLevel?: LogLevel
   writeback?: boolean
   allowOther?: boolean
+  readonly cluster: ClusterDraft
   readonly kernel: Set<KernelFlag>
 }
 
 export function makeConfig(args: Arguments, surroundings: Surroundings): Config {
-  const draft: Draft = { kernel: new Set() }
+  const draft: Draft = { kernel: new Set(), cluster: clusterDefaults() }
   const directory = surroundings.workingDirectory
   const file = args.options.findLast(({ name }) => name === 'config')?.value
   if (file !== undefined) applyFile(draft, resolve(directory, file), surroundings)
   for (const option of args.options) applyOption(draft, option, directory, args.sloppy)
   const store = draft.store ?? defaultStore(surroundings)
   const mountpoint = resolve(directory, args.mountpoint)
-  const logFile = draft.log ?? (args.foreground ? null : join(store, 'log'))
-  forbidInside(mountpoint, 'store', store)
+  const cluster = finishCluster(draft.cluster, args.source, directory, surroundings.readFile)
+  // A client has no store for it: there it goes where the last words of the process go.
+  const logFile = draft.log ?? (args.foreground || cluster.client ? null : join(store, 'log'))
+  if (!cluster.client) forbidInside(mountpoint, 'store', store)
   if (logFile !== null) forbidInside(mountpoint, 'log', logFile)
   return {
+    ...cluster,
     source: args.source,
     mountpoint,
     store,
@@ -207,18 +219,8 @@ function applyOwnOption(draft: Draft, option: MountOption, directory: string): b
       draft.allowOther = withoutValue(option) === 'allow_other'
       return true
     default:
-      return false
+      return applyClusterOption(draft.cluster, option, directory)
   }
-}
-
-function valueIn({ name, value }: MountOption): string {
-  if (value === undefined || value === '') throw misuse(`option '${name}' needs a value`)
-  return value
-}
-
-function withoutValue({ name, value }: MountOption): string {
-  if (value !== undefined) throw misuse(`option '${name}' takes no value`)
-  return name
 }
 
 function parseLogLevel(text: string): LogLevel {

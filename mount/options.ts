@@ -2,6 +2,8 @@
  * The text after -o: names and values between commas, as mount(8) writes it. Double quotes protect commas, a backslash
  * protects the character after it.
  */
+import { exitCode, MountError } from './exit.js'
+
 export interface MountOption {
   readonly name: string
   /** Absent where there is no equals sign; empty where nothing follows it. */
@@ -21,6 +23,18 @@ export function formatOptions(options: readonly MountOption[]): string {
   return options
     .map(({ name, value }) => (value === undefined ? escaped(name) : `${escaped(name)}=${escaped(value)}`))
     .join(',')
+}
+
+/** @throws {MountError} where it has none. */
+export function valueIn({ name, value }: MountOption): string {
+  if (value === undefined || value === '') throw new MountError(`option '${name}' needs a value`, exitCode.usage)
+  return value
+}
+
+/** Its name. @throws {MountError} where it has a value. */
+export function withoutValue({ name, value }: MountOption): string {
+  if (value !== undefined) throw new MountError(`option '${name}' takes no value`, exitCode.usage)
+  return name
 }
 
 /**

@@ -1,8 +1,12 @@
 /** The server of one mount: an open store, the kernel's session, and the dispatch between them. */
 import { FuseKernel } from '../lib/native/kernel.js'
 import { PROTOCOL_MINOR } from '../lib/wire/kernel.js'
+import { type Config, surroundingsOfProcess } from './config.js'
 import { Dispatch } from './dispatch.js'
+import { exitCode, MountError } from './exit.js'
 import type { MountSettings } from './handlers/types.js'
+import { keyOf } from './key.js'
+import { findPlace, thisMachine } from './place.js'
 import type { OpenNode } from './seams.js'
 import { openStore } from './store.js'
 
@@ -16,6 +20,7 @@ const MINOR_MAX = 'CHFS_TEST_FUSE_MINOR'
 const KEEPER = 'CHFS_TEST_KEEPER'
 
 export const openNode: OpenNode = async (config, log) => {
+  if (config.members.length > 0) await refusePeers(config)
   const store = await openStore(config.store, config.chunkBytes, log)
   const kernel = new FuseKernel(store.pool)
   const flags = new Set(config.kernelFlags)
@@ -46,4 +51,12 @@ export const openNode: OpenNode = async (config, log) => {
       await store.close()
     },
   }
+}
+
+/** Whatever is wrong with a cluster is told before that there is none yet. */
+async function refusePeers(config: Config): Promise<void> {
+  keyOf(config, surroundingsOfProcess().home, process.geteuid?.() ?? 0)
+  if (!config.client) await findPlace(config.members, config.self, thisMachine())
+  if (config.members.length === 1 && !config.client) return
+  throw new MountError('several members are not available yet', exitCode.usage)
 }

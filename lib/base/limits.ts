@@ -26,3 +26,6 @@ export const MESSAGE_HEAD_BYTES_MAX = 2048
 
 /** Requests that may be under way at a time from one node to all others. */
 export const REQUESTS_MAX = 1024
+
+/** Longest message of a control connection. */
+export const CONTROL_BYTES_MAX = 1 << 20

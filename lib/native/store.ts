@@ -15,6 +15,7 @@ import * as fs from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Hash32 } from '../ports.js'
+import { type ClusterRecord, NO_CLUSTER } from '../wire/control.js'
 import {
   changeSuperblock,
   decodeSuperblock,
@@ -55,6 +56,18 @@ interface Found {
   readonly isTorn: boolean
 }
 
+/** The member that a store is opened for. */
+export interface Belonging {
+  /** The member list, normalized. */
+  readonly names: readonly string[]
+  /** Its place in the list. */
+  readonly self: number
+  /** Of a store that is made now. */
+  readonly virtualNodes: number
+}
+
+const ALONE: Belonging = { names: [''], self: 0, virtualNodes: VIRTUAL_NODES }
+
 /** A store that nobody else can open meanwhile. */
 export class StoreDirectory {
   readonly path: string
@@ -62,31 +75,34 @@ export class StoreDirectory {
   readonly wasTorn: boolean
   readonly #hash: Hash32
   readonly #lock: number
+  readonly #belonging: Belonging
   #found: Found
 
   /**
    * Opens the store in `path` and raises its incarnation, or makes one there, with `chunkBytes` for its root directory.
+   * One that belongs to another cluster, or to another member of this one, stays as it is.
    *
    * @throws {StoreError}
    */
-  static open(path: string, chunkBytes: number, hash: Hash32): StoreDirectory {
+  static open(path: string, chunkBytes: number, hash: Hash32, belonging: Belonging = ALONE): StoreDirectory {
     try {
-      return new StoreDirectory(path, chunkBytes, hash)
+      return new StoreDirectory(path, chunkBytes, hash, belonging)
     } catch (error) {
       throw StoreError.from(path, error)
     }
   }
 
-  private constructor(path: string, chunkBytes: number, hash: Hash32) {
+  private constructor(path: string, chunkBytes: number, hash: Hash32, belonging: Belonging) {
     this.path = path
     this.#hash = hash
+    this.#belonging = belonging
     makeDirectory(path)
     // Before the lock's file is made: a directory of somebody else stays as it is.
-    refuseShare(path, examine(path, hash))
+    refuseOthers(path, examine(path, hash), belonging)
     this.#lock = fs.openSync(join(path, LOCK), 'a', 0o600)
     try {
       lock(path, this.#lock, LOCK_EXCLUSIVE)
-      const found = examine(path, hash) ?? format(path, chunkBytes, hash)
+      const found = examine(path, hash) ?? format(path, chunkBytes, hash, belonging)
       this.wasTorn = found.isTorn
       this.#found = found
       this.#change(found.superblock.incarnation + 1, found.superblock.isWhole)
@@ -98,6 +114,17 @@ export class StoreDirectory {
 
   get superblock(): Superblock {
     return this.#found.superblock
+  }
+
+  /** The members have agreed on what they are: from now on the store is this cluster's, also after a power cut. */
+  form({ clusterId, epoch, ids }: ClusterRecord): void {
+    const members = ids.map((id, index) => ({ id, name: this.#belonging.names[index] as string, address: '' }))
+    const superblock = { ...this.superblock, clusterId, ringEpoch: epoch, members }
+    try {
+      this.#found = writeNew(this.path, superblock, this.#hash)
+    } catch (error) {
+      throw StoreError.from(this.path, error)
+    }
   }
 
   /** The store has all its parts, safe on the disk: from now on one that is missing is damage. */
@@ -184,12 +211,29 @@ function lock(path: string, file: number, operation: number): void {
   if (error < 0) throw new StoreError(path, 'system', `it cannot be locked (errno ${-error})`)
 }
 
-/** One node alone is the cluster today: a store that has peers is a share of another one, whose files lie elsewhere. */
-function refuseShare(path: string, found: Found | null): void {
-  const { clusterId, members } = found?.superblock ?? { clusterId: '', members: [] }
-  if (members.length < 2) return
-  const names = members.map(({ id, name }) => name || id).join(', ')
-  throw new StoreError(path, 'foreign', `it is a share of another cluster (${clusterId}, of ${names})`)
+/** What lies in a store is a part of its cluster's files, and of no use to another one or to another of its members. */
+function refuseOthers(path: string, found: Found | null, { names, self }: Belonging): void {
+  if (found === null) return
+  const { clusterId, memberId, members } = found.superblock
+  const refuse = (reason: string): never => {
+    throw new StoreError(path, 'foreign', reason)
+  }
+  if (clusterId === NO_CLUSTER) {
+    if (names.length === 1) refuse('it was begun as that of a member of a cluster, and holds nothing yet')
+    return
+  }
+  // One that is alone may have been called anything.
+  if (members.length === 1 && names.length === 1) return
+  const own = members.map(({ id, name }) => name || id)
+  if (members.length === 1) refuse(`it is that of a node which is alone, and of no member of ${names}`)
+  if (own.join() !== names.join()) {
+    const asked = names.length === 1 ? 'this node is to be alone' : `the members are now to be ${names}`
+    refuse(`it is a share of another cluster (${clusterId}, of ${own}), and ${asked}`)
+  }
+  if (members[self]?.id !== memberId) {
+    const owner = members.findIndex(({ id }) => id === memberId)
+    refuse(`it is that of ${own[owner]}, and this is ${names[self]}`)
+  }
 }
 
 /** What the directory holds: a store of ours, or (null) nothing yet. Throws where it is neither. Changes nothing. */
@@ -254,21 +298,27 @@ function blocksOf(bytes: number): number {
 }
 
 /** Makes an empty directory a store: from the moment its superblock has its name. */
-function format(path: string, chunkBytes: number, hash: Hash32): Found {
+function format(path: string, chunkBytes: number, hash: Hash32, { names, self, virtualNodes }: Belonging): Found {
   const memberId = randomBytes(8).toString('hex')
+  const isAlone = names.length === 1
   const superblock: Superblock = {
     compatible: 0,
     readOnlyCompatible: 0,
     incompatible: 0,
     isWhole: false,
-    clusterId: randomBytes(16).toString('hex'),
+    clusterId: isAlone ? randomBytes(16).toString('hex') : NO_CLUSTER,
     memberId,
     incarnation: 0,
-    ringEpoch: 1,
-    virtualNodes: VIRTUAL_NODES,
+    ringEpoch: isAlone ? 1 : 0,
+    virtualNodes,
     chunkBytes,
-    members: [{ id: memberId, name: '', address: '' }],
+    members: [{ id: memberId, name: names[self] as string, address: '' }],
   }
+  return writeNew(path, superblock, hash)
+}
+
+/** In place of the one that is there, if any: a reader finds that one or this one, whole. */
+function writeNew(path: string, superblock: Superblock, hash: Hash32): Found {
   const record = encodeSuperblock(superblock, hash)
   const halfBytes = blocksOf(record.length)
   const bytes = new Uint8Array(2 * halfBytes)

@@ -17,7 +17,7 @@
  * | 28  | 4     | read-only-compatible features: whoever does not know one may only read       |
  * | 32  | 4     | incompatible features: whoever does not know one may not even read           |
  * | 36  | 4     | 1 once the store has all its parts; 0 while it is being made                 |
- * | 40  | 16    | cluster id, random                                                           |
+ * | 40  | 16    | cluster id, random; zero in a new store that has not met the other members   |
  * | 56  | 8     | member id, random, given when the store was made                             |
  * | 64  | 8     | incarnation: raised each time that the store is opened                       |
  * | 72  | 8     | ring epoch of the member list                                                |
@@ -25,7 +25,7 @@
  * | 84  | 4     | chunk bytes that the root directory was made with                            |
  * | 88  | 4     | members                                                                      |
  * | 92  | 36    | zero                                                                         |
- * | 128 | …     | the members, ascending by id                                                 |
+ * | 128 | …     | the members, in the order of the member list; only itself in a new store     |
  *
  * A member:
  *
@@ -85,7 +85,7 @@ export interface Superblock {
   readonly incompatible: number
   /** The store has all its parts: one that is missing now was lost. */
   readonly isWhole: boolean
-  /** 32 hexadecimal digits. */
+  /** 32 hexadecimal digits, all zero in a new store that has not met the other members. */
   readonly clusterId: string
   /** 16 hexadecimal digits. */
   readonly memberId: string
@@ -93,7 +93,7 @@ export interface Superblock {
   readonly ringEpoch: number
   readonly virtualNodes: number
   readonly chunkBytes: number
-  /** Ascending by id; this store's own member among them. */
+  /** In the order of the member list; this store's own member among them. */
   readonly members: readonly Member[]
 }
 
@@ -210,7 +210,7 @@ function invalidFields(record: Uint8Array, view: DataView): string | null {
   const members = decodeMembers(record, view)
   if (members === null) return 'its member list is cut short'
   const ids = members.map(({ id }) => id)
-  if (ids.some((id, index) => index > 0 && id <= (ids[index - 1] as string))) return 'its member list is out of order'
+  if (new Set(ids).size < ids.length) return 'its member list has a member twice'
   return ids.includes(hexOf(record.subarray(56, 64))) ? null : 'it is not in its own member list'
 }
 

@@ -134,9 +134,73 @@ t.test('a share of another cluster is refused, and stays as it is', async (t) =>
   file.set(record)
   file.set(record, 4096)
   writeFileSync(join(path, 'superblock'), file)
-  const message = new RegExp(`share of another cluster \\(${alone.clusterId}, of ${alone.memberId}, node2\\)$`)
+  const message = new RegExp(`another cluster \\(${alone.clusterId}, of ${alone.memberId},node2\\), and .* alone$`)
   t.match(opening(path), { kind: 'foreign', exitCode: 32, message })
   t.ok(readFileSync(join(path, 'superblock')).equals(file))
+})
+
+t.test('the store of a member', async (t) => {
+  const names = ['a:7400', 'b:7400', 'c:7400']
+  const belonging = (self: number, list = names) => ({ names: list, self, virtualNodes: 64 })
+  const openAs = (path: string, self: number, list = names) =>
+    StoreDirectory.open(path, MIB, hash, belonging(self, list))
+  const refusedAs = (path: string, self: number, list = names) => refused(() => openAs(path, self, list))
+  const path = join(scratch(t), 'store')
+  const first = openAs(path, 1)
+  const { memberId } = first.superblock
+  t.match(superblockOf(path), { clusterId: '0'.repeat(32), ringEpoch: 0, isWhole: false, incarnation: 1 })
+  t.match(superblockOf(path), { virtualNodes: 64, chunkBytes: MIB, members: [{ id: memberId, name: 'b:7400' }] })
+  first.close()
+  t.match(opening(path), { kind: 'foreign', message: /begun as that of a member of a cluster, and holds nothing yet/ })
+  const second = openAs(path, 2)
+  t.match(second.superblock, { memberId, incarnation: 2 }, 'not formed yet, the list may change')
+  second.close()
+  const third = openAs(path, 1)
+  const ids = ['f'.repeat(16), memberId, '0'.repeat(15) + '1']
+  third.form({ clusterId: 'c'.repeat(32), epoch: 1, ids })
+  const formed = { clusterId: 'c'.repeat(32), memberId, ringEpoch: 1, incarnation: 3, isWhole: false, virtualNodes: 64 }
+  const members = names.map((name, index) => ({ id: ids[index], name, address: '' }))
+  t.match(superblockOf(path), { ...formed, members })
+  t.match(third.superblock, { ...formed, members })
+  third.close()
+  const before = fingerprint(path)
+  const cases: [string, Partial<StoreError>, RegExp][] = [
+    ['alone', opening(path), /share of another cluster \(c+, of a:7400,b:7400,c:7400\), and this node is to be alone$/],
+    [
+      'fewer',
+      refusedAs(path, 1, names.slice(0, 2)),
+      /of a:7400,b:7400,c:7400\), and the members are .* a:7400,b:7400$/,
+    ],
+    ['others', refusedAs(path, 1, ['a:1', 'b:7400', 'c:7400']), /the members are now to be a:1,b:7400,c:7400$/],
+    ['another member', refusedAs(path, 2), /: it is that of b:7400, and this is c:7400$/],
+  ]
+  for (const [name, error, message] of cases) t.match(error, { kind: 'foreign', exitCode: 32, message }, name)
+  t.equal(fingerprint(path), before, 'nothing is touched')
+  const alone = await made(t)
+  t.match(refusedAs(alone, 0), { kind: 'foreign', message: /a node which is alone, and of no member of a:7400,b:7400/ })
+  openAs(alone, 0, ['x:7400']).close()
+  t.pass('who is alone may be called anything')
+  const fourth = openAs(path, 1)
+  t.match(fourth.superblock, { ...formed, incarnation: 4, members })
+  fourth.close()
+})
+
+t.test('the superblock of a large cluster', async (t) => {
+  const names = Array.from({ length: 1024 }, (_, index) => `node${index}.${'x'.repeat(60)}:7400`)
+  const path = join(scratch(t), 'store')
+  const belonging = { names, self: 1023, virtualNodes: 150 }
+  const store = StoreDirectory.open(path, MIB, hash, belonging)
+  const ids = names.map((_, index) => (index === 1023 ? store.superblock.memberId : String(index).padStart(16, '0')))
+  store.form({ clusterId: 'd'.repeat(32), epoch: 1, ids })
+  store.close()
+  const again = StoreDirectory.open(path, MIB, hash, belonging)
+  t.strictSame(
+    again.superblock.members.map(({ id }) => id),
+    ids,
+  )
+  t.match(again.superblock, { incarnation: 2, clusterId: 'd'.repeat(32) })
+  t.equal(statSync(join(path, 'superblock')).size % 8192, 0)
+  again.close()
 })
 
 t.test('a beginning that was interrupted goes on', async (t) => {

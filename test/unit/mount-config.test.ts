@@ -34,6 +34,17 @@ function config(options: string, more: Partial<Arguments> = {}, surroundings: Pa
 t.test('defaults', async (t) => {
   t.strictSame(config(''), {
     source: 'chfs',
+    members: [],
+    self: null,
+    client: false,
+    keyFile: null,
+    waitSeconds: 60,
+    lingerSeconds: 30,
+    timeoSeconds: 30,
+    hard: false,
+    virtualNodes: 150,
+    interfaces: null,
+    ucxTransports: null,
     mountpoint: '/m',
     store: '/var/lib/chfs',
     chunkBytes: 4194304,
@@ -61,6 +72,15 @@ t.test('options and what they mean', async (t) => {
     ['loglevel=debug', { logLevel: 'debug' }],
     ['writeback', { writeback: true }],
     ['writeback,nowriteback', { writeback: false }],
+    ['key=k', { keyFile: '/here/k' }],
+    ['wait=1,linger=0,timeo=86400', { waitSeconds: 1, lingerSeconds: 0, timeoSeconds: 86400 }],
+    ['hard', { hard: true }],
+    ['hard,soft', { hard: false }],
+    ['client,noclient', { client: false }],
+    ['vnodes=1', { virtualNodes: 1 }],
+    ['interface=eth0', { interfaces: 'eth0' }],
+    ['interface="mlx5_0:1,eth0.7"', { interfaces: 'mlx5_0:1,eth0.7' }],
+    ['ucx_tls="tcp,^ud"', { ucxTransports: 'tcp,^ud' }],
     ['noallow_other', { allowOther: false }],
     ['noatime,ro,nosuid', { kernelFlags: ['ro', 'nosuid', 'noatime'] }],
     ['ro,rw', { kernelFlags: [] }],
@@ -97,6 +117,23 @@ t.test('what is refused', async (t) => {
     ['store=/m', /may not lie below the mountpoint/],
     ['store=/m/s', /may not lie below the mountpoint/],
     ['log=/m/l', /the log \(\/m\/l\) may not lie below/],
+    ['key', /'key' needs a value/],
+    ['wait=0', /^wait=0 is no whole number from 1 to 86400$/],
+    ['wait=1.5', /is no whole number/],
+    ['linger=-1', /is no whole number/],
+    ['linger=', /needs a value/],
+    ['timeo=86401', /is no whole number/],
+    ['timeo=0x10', /is no whole number/],
+    ['vnodes=0', /from 1 to 4096/],
+    ['vnodes=4097', /from 1 to 4096/],
+    ['hard=1', /'hard' takes no value/],
+    ['client=no', /'client' takes no value/],
+    ['interface=a b', /is no list of names/],
+    ['interface="eth0,"', /is no list of names/],
+    ['ucx_tls=a;b', /is no list of names/],
+    ['client', /'client' needs the members/],
+    ['self=n1', /self=n1:7400 is none of the members \(chfs\)/],
+    ['self=n1:0', /no port/],
     ['config=/none', /^configuration \/none: ENOENT/],
   ]
   for (const [options, message] of table) t.throws(() => config(options), { message, exitCode: 1 }, options)
@@ -104,6 +141,25 @@ t.test('what is refused', async (t) => {
   t.throws(() => config('store=/anywhere', { mountpoint: '/' }), { message: /may not lie below/ })
   t.doesNotThrow(() => config('nonsense', { sloppy: true }))
   t.throws(() => config('chunk=3MiB', { sloppy: true }), { message: /no power/ }, '-s is for unknown names only')
+})
+
+t.test('members', async (t) => {
+  const names = (source: string, options = '', text = '') =>
+    config(options, { source }, { readFile: (path) => (path === '/here/hosts' ? text : noFile()) }).members.map(
+      ({ name }) => name,
+    )
+  t.strictSame(names('data'), [], 'a mere name is for the mount table')
+  t.strictSame(names('n2,n1'), ['n1:7400', 'n2:7400'])
+  t.strictSame(names('n1:7500'), ['n1:7500'], 'a list of one')
+  t.strictSame(names('@hosts', '', 'n1\nn2:1\n'), ['n1:7400', 'n2:1'])
+  t.strictSame(names('n1', 'client'), ['n1:7400'], 'of a client always')
+  t.throws(() => names('@other'), { message: /^host file other: ENOENT/, exitCode: 1 })
+  t.throws(() => names('n1,n2', 'self=n3'), { message: /^self=n3:7400 is none of the members \(n1,n2\)$/ })
+  t.throws(() => names('n1,n2', 'client,self=n1'), { message: /exclude each other/ })
+  t.match(config('self=N2', { source: 'n1,n2' }), { source: 'n1,n2', self: 'n2:7400' })
+  const client = config('client,store=/m/s', { source: 'n1,n2' })
+  t.match(client, { client: true, logFile: null }, 'no store, and no log in it')
+  t.equal(config('client,log=l', { source: 'n1,n2' }).logFile, '/here/l')
 })
 
 t.test('the file', async (t) => {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { clusterDefaults } from '../../mount/cluster-options.js'
 import type { Config } from '../../mount/config.js'
 import { MountError } from '../../mount/exit.js'
 import { type Life, runMount } from '../../mount/run.js'
@@ -14,6 +15,8 @@ const directory = mkdtempSync(join(tmpdir(), 'chfs-run-'))
 t.teardown(() => rmSync(directory, { recursive: true }))
 
 const config: Config = {
+  ...clusterDefaults(),
+  members: [],
   source: 'chfs',
   mountpoint: directory,
   store: '/store',

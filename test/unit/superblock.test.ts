@@ -41,8 +41,9 @@ const GOLDEN = `
 const golden = Buffer.from(GOLDEN.replace(/\s/g, ''), 'hex')
 
 /** Sets a 32-bit field and makes the checksum right again. */
-function withWord(at: number, word: number): Uint8Array {
-  const bytes = Buffer.from(golden)
+function withWord(at: number, word: number, record = golden): Uint8Array {
+  const bytes = Buffer.from(record)
+  bytes.writeUInt32LE(bytes.length, 12)
   bytes.writeUInt32LE(word, at)
   bytes.writeUInt32LE(0, 16)
   bytes.writeUInt32LE(hash(bytes, 0), 16)
@@ -66,9 +67,9 @@ t.test('every field comes back', async (t) => {
     virtualNodes: 1,
     chunkBytes: 1 << 30,
     members: [
-      { id: '0000000000000001', name: '', address: '' },
+      { id: 'ffffffffffffffff', name: '', address: '' },
       { id: '0123456789abcdef', name: 'größer', address: '[fe80::1%eth0]:7400' },
-      { id: 'ffffffffffffffff', name: 'x'.repeat(255), address: 'y'.repeat(65535) },
+      { id: '0000000000000001', name: 'x'.repeat(255), address: 'y'.repeat(65535) },
     ],
   }
   const bytes = encodeSuperblock(superblock, hash)
@@ -125,6 +126,7 @@ t.test('fields that cannot be, under a right checksum', async (t) => {
     ['a chunk that is no power of two', withWord(84, 3 << 20)],
     ['more members than there are', withWord(88, 2)],
     ['not in the list', withWord(88, 0)],
+    ['a member twice', withWord(88, 2, Buffer.concat([golden, golden.subarray(128)]))],
     ['another member only', withWord(128, 1)],
     ['a name beyond the end', withWord(136, 0xffff)],
     ['an incarnation beyond 2^53', withWord(76, 0x200000)],

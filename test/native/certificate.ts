@@ -1,0 +1,19 @@
+/** A certificate for localhost that is its own authority, valid until 2126; for tests, and secret to nobody. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUL8ImItjBbXXu9Ek2oh7YizwFhDowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNTIzMjUyMFoYDzIxMjYxMTAx
+MjMyNTIwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASVbvZK9S+PhYPXNbcTxKexMYEJuyaOp16e6pFvAf2vWm3jxZ/zKxlB
+iiSty1TQKXmlg75J5RDdhCluPxo7BtZ3o1MwUTAdBgNVHQ4EFgQUbUFOO7i155g5
+QHDNCk9VjnCWV3UwHwYDVR0jBBgwFoAUbUFOO7i155g5QHDNCk9VjnCWV3UwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA7yT6eVLsVSSHq/xsB3Ng
+EjhgG41flTFRjgcJj8ckcD0CIFlEImS5vYh3HPldm+cxH+bswLYRn5IBu2MMijaD
+6y6x
+-----END CERTIFICATE-----
+`
+export const privateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQge9X/1jjAgUG/WnkH
+mbDbmdwd7yiNFp7gjy8uUU6exeehRANCAASVbvZK9S+PhYPXNbcTxKexMYEJuyaO
+p16e6pFvAf2vWm3jxZ/zKxlBiiSty1TQKXmlg75J5RDdhCluPxo7BtZ3
+-----END PRIVATE KEY-----
+`
