@@ -1,10 +1,10 @@
 import { assert } from '../base/assert.js'
+import { MEMBER_ID_BYTES } from '../base/ids.js'
 import type { Hash32 } from '../ports.js'
 
 /** Points of a member on the ring, unless the cluster was made with another number. */
 export const VIRTUAL_NODES = 150
 
-const MEMBER_ID_BYTES = 8
 const MEMBERS_MAX = 2 ** 16
 const POSITIONS = 2 ** 32
 
