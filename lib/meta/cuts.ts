@@ -8,12 +8,6 @@ const CLIENT_WORD = 4
 const SEQUENCE_WORD = CLIENT_WORD + CLIENT_BYTES / 4
 const CHANGE_WORD = SEQUENCE_WORD + 2
 
-/** Names a change that a peer has asked for. */
-export interface ChangeName {
-  readonly client: Uint8Array
-  readonly sequence: number
-}
-
 /** A truncation that has begun. */
 export interface Cut {
   /** What the members that hold chunks cut off: everything from here on. */
@@ -21,7 +15,7 @@ export interface Cut {
   /** The inode's truncation epoch afterwards. */
   readonly epoch: number
   /** Who has asked for it; null where it was this node, or nobody. */
-  readonly origin: ChangeName | null
+  readonly origin: { readonly client: Uint8Array; readonly sequence: number } | null
   /** The whole change that was asked for, as the fields of a message; empty where only this is to be done. */
   readonly change: Uint32Array
 }

@@ -73,6 +73,8 @@ export class MetaStore {
   undoneCount = 0
   /** Called when a batch was undone. */
   onUndone: () => void = () => {}
+  /** Called when somebody waits for the open batch: it has to be committed, though nothing else may come to be answered. */
+  onAwaited: () => void = () => {}
   /** Called when something joins {@link departed}, once that is committed. */
   onDeparted: () => void = () => {}
 
@@ -264,6 +266,7 @@ export class MetaStore {
     }
     this.#followUps.push(() => step(0))
     this.#undoing.push(() => step(this.#turnFailure))
+    this.onAwaited()
   }
 
   /** Runs `step` if the open batch is undone: takes back what is remembered outside the store. */
