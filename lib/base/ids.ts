@@ -15,6 +15,9 @@ export function inodeNumber(position: number, serial: number): InodeNumber {
   return (position * SERIAL_SPAN + serial) as InodeNumber
 }
 
+/** Bytes of a member's id. */
+export const MEMBER_ID_BYTES = 8
+
 /** Bytes of somebody else's memory, such as a name in a request: valid only until the request is answered. */
 export interface ByteRange {
   bytes: Uint8Array

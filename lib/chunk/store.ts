@@ -20,6 +20,19 @@ const KEEP_SIZE = 1
 const PUNCH_HOLE = 2
 const ZERO_RANGE = 16
 
+/** Bytes from the pool at `at` for a file at `offset`. */
+export interface Run {
+  readonly at: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+/** Runs that are to be written, ascending, and how long the file is then at least. */
+export interface Extension {
+  readonly runs: readonly Run[]
+  readonly end: number
+}
+
 /** Backing files kept open. */
 const OPEN_FILES_MAX = 512
 
@@ -111,6 +124,33 @@ export class ChunkStore {
         return bytes
       }
       const write: FileChange = (file, late) => this.#disk.write(file.handle, at, bytes, offset, late)
+      return this.#large.change(number, end, write, written, finished)
+    })
+  }
+
+  /**
+   * Writes those runs of a change that lie on this node; whatever lies elsewhere is written already. `plan` says what,
+   * once nobody else changes the file, or returns a negative errno.
+   */
+  extend(number: number, plan: (inode: Inode) => Extension | number, done: Done): number {
+    return this.#gate.run(number, done, (finished) => {
+      const inode = this.#meta.inode(number)
+      const planned = plan(inode)
+      if (typeof planned === 'number') return planned
+      const { runs, end } = planned
+      if (end > FILE_BYTES_MAX) return -EFBIG
+      if (end > inode.size || inode.backing === 0) this.#meta.mustGrow()
+      const last = runs.at(-1)
+      if (inode.backing === 0 && (last === undefined || last.offset + last.bytes <= INLINE_BYTES_MAX)) {
+        for (const { at, bytes, offset } of runs) this.#small.write(inode, at, bytes, offset)
+        this.#written(number, end, undefined)
+        return 0
+      }
+      const written = (file: OpenFile): number => {
+        this.#written(number, end, file)
+        return 0
+      }
+      const write: FileChange = (file, late) => this.#writeRuns(file, runs, 0, late)
       return this.#large.change(number, end, write, written, finished)
     })
   }
@@ -259,6 +299,16 @@ export class ChunkStore {
     })
   }
 
+  #writeRuns(file: OpenFile, runs: readonly Run[], from: number, done: Done): number {
+    const run = runs[from]
+    if (run === undefined) return 0
+    return then(
+      (next) => this.#disk.write(file.handle, run.at, run.bytes, run.offset, next),
+      (late) => this.#writeRuns(file, runs, from + 1, late),
+      done,
+    )
+  }
+
   #fallocate(file: OpenFile, kind: number, offset: number, bytes: number, done: Done): number {
     const disk = this.#disk
     const plain = (late: Done): number => disk.allocate(file.handle, KEEP_SIZE, offset, bytes, late)
@@ -269,8 +319,8 @@ export class ChunkStore {
 
   #resize(number: number, size: number): number {
     const inode = this.#meta.inode(number)
-    inode.truncationEpoch = (inode.truncationEpoch + 1) >>> 0
     if (size < inode.size) {
+      inode.truncationEpoch = (inode.truncationEpoch + 1) >>> 0
       if (inode.backing === 0) this.#small.cut(inode, size)
       else if (size === 0) this.free(inode)
       else {

@@ -10,7 +10,6 @@ import {
   Fallocate,
   GetXattr,
   ListXattrs,
-  ReadChunk,
   Readlink,
   RemoveXattr,
   type RequestOf,
@@ -18,10 +17,12 @@ import {
   SetXattr,
   Statfs,
   Sync,
-  WriteChunk,
 } from '../wire/methods.js'
 import type { Known } from './known.js'
 import type { WriteFlags } from './operations.js'
+import { Spread } from './spread.js'
+import { SpreadReads } from './spread-read.js'
+import { SpreadWrites } from './spread-write.js'
 
 const to = (at: number, room: number): Transfer => ({ at: 0, bytes: 0, to: at, room })
 
@@ -30,11 +31,16 @@ export class ClusterData {
   readonly #router: Router
   readonly #known: Known
   readonly #pool: BufferPool
+  readonly #reads: SpreadReads
+  readonly #writes: SpreadWrites
 
   constructor(router: Router, known: Known, pool: BufferPool) {
     this.#router = router
     this.#known = known
     this.#pool = pool
+    const spread = new Spread(router, known, pool)
+    this.#reads = new SpreadReads(spread)
+    this.#writes = new SpreadWrites(spread)
   }
 
   readlink(number: number, at: number, done: Done): number {
@@ -42,20 +48,12 @@ export class ClusterData {
   }
 
   read(number: number, at: number, bytes: number, offset: number, done: Done): number {
-    return this.#ask(number, ReadChunk, { ...this.#known.ref(number), offset, bytes }, to(at, bytes), done)
+    return sooner(done, (finish) => this.#reads.read(number, at, bytes, offset, finish))
   }
 
   write(number: number, at: number, bytes: number, offset: number, how: WriteFlags, done: Done): number {
-    const { killPrivileges, append } = how
-    const flags = { killPrivileges: killPrivileges ? 1 : 0, append: append ? 1 : 0 }
-    const request = { ...this.#known.ref(number), offset, ...flags }
-    const member = this.#router.ofInode(number)
-    return sooner(done, (finish) =>
-      // All or nothing was written.
-      this.#router.ask(member, WriteChunk, request, { at, bytes, to: 0, room: 0 }, (result) => {
-        finish(result < 0 ? result : bytes)
-      }),
-    )
+    // All or nothing was written.
+    return sooner(done, (finish) => this.#writes.write(number, at, bytes, offset, how, finish))
   }
 
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number {

@@ -4,7 +4,15 @@ import { ROOT_INODE } from '../base/ids.js'
 import { S_IFLNK, S_IFREG } from '../base/mode.js'
 import { sooner } from '../chunk/then.js'
 import type { Router } from '../node/router.js'
-import { TIME_KINDS, UPDATE_GID, UPDATE_KILL, UPDATE_MODE, UPDATE_SIZE, UPDATE_UID } from '../node/services/inodes.js'
+import {
+  TIME_KINDS,
+  UPDATE_GID,
+  UPDATE_KILL,
+  UPDATE_MODE,
+  UPDATE_SIZE,
+  UPDATE_UID,
+  updateToEmpty,
+} from '../node/update.js'
 import type { BufferPool, Done } from '../ports.js'
 import { NO_TRANSFER, type Transfer } from '../rpc/call.js'
 import type { AttributeChange } from '../share/attributes.js'
@@ -41,13 +49,14 @@ const NO_ACL: ByteRange = { bytes: new Uint8Array(0), offset: 0, length: 0 }
 export class Cluster implements Operations {
   found!: NumberedInode
   readonly #router: Router
-  readonly #known = new Known()
+  readonly #known: Known
   readonly #listings: Listings
   readonly #data: ClusterData
   readonly #locks: ClusterLocks
 
   constructor(router: Router, pool: BufferPool) {
     this.#router = router
+    this.#known = new Known((number) => router.session(router.ofInode(number)))
     this.#listings = new Listings(router, this.#known, pool)
     this.#data = new ClusterData(router, this.#known, pool)
     this.#locks = new ClusterLocks(router, this.#known)
@@ -375,12 +384,7 @@ export class Cluster implements Operations {
 
   /** Empties a file that is open already. */
   #empty(number: number, killPrivileges: boolean, finish: Done): void {
-    const { generation } = this.found
-    const times = { atimeKind: 0, atime: 0, atimeNs: 0, mtimeKind: 0, mtime: 0, mtimeNs: 0 }
-    const request = {
-      ...{ number, generation, fields: UPDATE_SIZE | (killPrivileges ? UPDATE_KILL : 0) },
-      ...{ mode: 0, uid: 0, gid: 0, size: 0, ...times, ctimeKind: 0, ctime: 0, ctimeNs: 0 },
-    }
+    const request = updateToEmpty(number, this.found.generation, killPrivileges)
     const emptied = this.#inode((result) => finish(result < 0 ? result : OPENED))
     this.#router.ask(this.#router.ofInode(number), MetadataUpdate, request, NO_TRANSFER, emptied)
   }

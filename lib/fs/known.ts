@@ -8,6 +8,17 @@ interface Entry {
   count: number
   /** The default access list of a directory as it was last seen, or null where it was not asked for. */
   defaultAcl: Uint8Array | null
+  /** How long the file is at least, as long as its truncation epoch is this one. */
+  size: number
+  epoch: number
+  /** The session with the inode's member in which that was learnt. */
+  session: number
+}
+
+/** How long a file is at least, as long as its truncation epoch is the one that is given. */
+export interface Extent {
+  readonly size: number
+  readonly epoch: number
 }
 
 /**
@@ -15,11 +26,17 @@ interface Entry {
  * this knows the generation that belongs to it, and what a directory hands down to what is made in it.
  */
 export class Known {
+  readonly #sessionOf: (number: number) => number
   readonly #entries = new Map<number, Entry>()
+
+  /** `sessionOf` says which session there is with the member that has an inode. */
+  constructor(sessionOf: (number: number) => number) {
+    this.#sessionOf = sessionOf
+  }
 
   /** The kernel always holds the root directory. */
   start(root: NumberedInode): void {
-    this.#entries.set(ROOT_INODE, { inode: root, count: 1, defaultAcl: null })
+    this.#add(root)
   }
 
   /** ESTALE where the kernel does not hold it. */
@@ -36,10 +53,26 @@ export class Known {
     return this.#entries.has(number)
   }
 
+  /**
+   * What is known of a file's size. Nothing but a guess at its epoch, where its member may have lost something since.
+   */
+  extent(number: number): Extent {
+    const { size, epoch, session } = this.get(number)
+    return { size: session === this.#sessionOf(number) ? size : 0, epoch }
+  }
+
   /** The inode was seen. */
   note(inode: NumberedInode): void {
     const entry = this.#entries.get(inode.number)
-    if (entry !== undefined) entry.inode = inode
+    if (entry === undefined) return
+    entry.inode = inode
+    this.#noteExtent(entry, inode.size, inode.truncationEpoch)
+  }
+
+  /** The same, of its size alone. */
+  noteExtent(number: number, size: number, epoch: number): void {
+    const entry = this.#entries.get(number)
+    if (entry !== undefined) this.#noteExtent(entry, size, epoch)
   }
 
   noteAcl(number: number, acl: Uint8Array): void {
@@ -49,9 +82,9 @@ export class Known {
 
   hold(inode: NumberedInode): void {
     const entry = this.#entries.get(inode.number)
-    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl: null })
+    if (entry === undefined) this.#add(inode)
     else {
-      entry.inode = inode
+      this.note(inode)
       entry.count++
     }
   }
@@ -61,5 +94,20 @@ export class Known {
     if (entry === undefined || number === ROOT_INODE) return
     entry.count -= count
     if (entry.count <= 0) this.#entries.delete(number)
+  }
+
+  #add(inode: NumberedInode): void {
+    const { number, size, truncationEpoch: epoch } = inode
+    const session = this.#sessionOf(number)
+    this.#entries.set(number, { inode, count: 1, defaultAcl: null, size, epoch, session })
+  }
+
+  /** Answers may overtake each other, so the larger size of an epoch is the newer one. */
+  #noteExtent(entry: Entry, size: number, epoch: number): void {
+    const session = this.#sessionOf(entry.inode.number)
+    const isSame = entry.epoch === epoch && entry.session === session
+    entry.size = isSame ? Math.max(entry.size, size) : size
+    entry.epoch = epoch
+    entry.session = session
   }
 }

@@ -27,6 +27,7 @@ export class Inode implements InodeFields {
   backing = 0
   change = 0
   parent = 0
+  blocksElsewhere = 0
   parentGeneration = 0
   truncationEpoch = 0
   quotaId = 0

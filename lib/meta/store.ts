@@ -1,14 +1,26 @@
 import { LRUCache } from 'lru-cache'
 import { EIO, ENOSPC, ESTALE, FsError, fail } from '../base/errno.js'
 import { type InodeNumber, inodeNumber, ROOT_INODE } from '../base/ids.js'
-import { S_IFDIR } from '../base/mode.js'
+import { S_IFDIR, S_IFREG } from '../base/mode.js'
 import type { Clock, Hash32, Kv, Log } from '../ports.js'
 import { Positions } from '../ring/position.js'
-import { getInode, KEY_FREE, KEY_INODE, KEY_ORPHAN, putIdKey, putInode } from '../wire/records.js'
+import {
+  getInode,
+  INODE_HAS_PARTS,
+  INODE_IS_PART,
+  KEY_FREE,
+  KEY_INODE,
+  KEY_ORPHAN,
+  putIdKey,
+  putInode,
+} from '../wire/records.js'
 import { ABSENT, Batch } from './batch.js'
 import { Counter, generationOf, serialOf } from './counter.js'
+import { Cuts } from './cuts.js'
 import { Dentries } from './dentries.js'
+import { Departed } from './departed.js'
 import { Graves } from './graves.js'
+import { Holders } from './holders.js'
 import { InlineData } from './inline.js'
 import { Inode } from './inode.js'
 import { Queue } from './queue.js'
@@ -43,6 +55,12 @@ export class MetaStore {
   readonly graves: Graves
   /** What peers' changes have answered. */
   readonly results: Results
+  /** The members that may hold chunks of inodes that lie here. */
+  readonly holders: Holders
+  /** Truncations that they are being told of. */
+  readonly cuts: Cuts
+  /** Freed inodes that they still have to be told of. */
+  readonly departed: Departed
   readonly #batch: Batch
   readonly #log: Log
   readonly #cache: LRUCache<number, Inode>
@@ -55,6 +73,10 @@ export class MetaStore {
   undoneCount = 0
   /** Called when a batch was undone. */
   onUndone: () => void = () => {}
+  /** Called when somebody waits for the open batch: it has to be committed, though nothing else may come to be answered. */
+  onAwaited: () => void = () => {}
+  /** Called when something joins {@link departed}, once that is committed. */
+  onDeparted: () => void = () => {}
 
   constructor(kv: Kv, clock: Clock, hash: Hash32, log: Log, limits: MetaLimits = LIMITS) {
     const batch = new Batch(kv)
@@ -70,6 +92,9 @@ export class MetaStore {
     this.orphans = new Queue(batch, KEY_ORPHAN)
     this.graves = new Graves(batch)
     this.results = new Results(batch)
+    this.holders = new Holders(batch)
+    this.cuts = new Cuts(batch)
+    this.departed = new Departed(batch)
   }
 
   /** Makes the root directory of an empty store; all that comes into it inherits its chunk size. */
@@ -123,6 +148,18 @@ export class MetaStore {
     return inode
   }
 
+  /** A record for chunks of an inode that lies elsewhere; ENOSPC where there is no room for one. */
+  createPart(number: number, generation: number, chunkBits: number, truncationEpoch: number): Inode {
+    this.mustGrow()
+    const part = new Inode(number as InodeNumber)
+    part.flags = INODE_IS_PART
+    part.generation = generation
+    part.chunkBits = chunkBits
+    part.truncationEpoch = truncationEpoch
+    this.#initialise(part, S_IFREG, 0, 0)
+    return part
+  }
+
   /** A position for an inode that has no name yet. */
   freePosition(): number {
     return (Math.imul(this.counter.next(), 0x9e3779b1) ^ this.stamps.nanoseconds) >>> 0
@@ -147,8 +184,12 @@ export class MetaStore {
     this.touch(inode)
   }
 
-  /** Removes an inode and all that hangs on it; its backing file goes to the free queue. */
+  /**
+   * Removes an inode and all that hangs on it; its backing file goes to the free queue, and the members that hold
+   * chunks of it will be told.
+   */
   drop(inode: Inode): void {
+    if ((inode.flags & INODE_HAS_PARTS) !== 0) this.#depart(inode)
     if (inode.backing !== 0) this.free.add(inode.backing)
     else this.inline.remove(inode.number)
     if (inode.flags !== 0) this.xattrs.removeAll(inode.number)
@@ -225,6 +266,7 @@ export class MetaStore {
     }
     this.#followUps.push(() => step(0))
     this.#undoing.push(() => step(this.#turnFailure))
+    this.onAwaited()
   }
 
   /** Runs `step` if the open batch is undone: takes back what is remembered outside the store. */
@@ -249,6 +291,15 @@ export class MetaStore {
       if (!(error instanceof FsError)) throw error // The batch is spoilt, and its commit will say so.
     }
     return true
+  }
+
+  #depart({ number, generation }: Inode): void {
+    for (const member of this.holders.list(number)) {
+      this.holders.remove(number, member)
+      this.departed.add(member, number, generation)
+    }
+    this.cuts.remove(number)
+    this.afterCommit(() => this.onDeparted())
   }
 
   #isFree(position: number, serial: number): boolean {

@@ -5,6 +5,9 @@ import { type Observe, RpcClient } from '../rpc/client.js'
 import { RpcServer } from '../rpc/server.js'
 import { Services } from '../rpc/services.js'
 import type { Share } from '../share/share.js'
+import { Appends } from './appends.js'
+import { Departures } from './departures.js'
+import { FileHolders } from './holders.js'
 import { Parents } from './parents.js'
 import { type Owners, Router } from './router.js'
 import { DataServices } from './services/data.js'
@@ -13,7 +16,10 @@ import { ListingServices } from './services/listing.js'
 import { LockServices } from './services/locks.js'
 import { MoveServices } from './services/moves.js'
 import { NameServices } from './services/names.js'
+import { PartServices } from './services/parts.js'
 import { Serving } from './services/serving.js'
+import { SpaceServices } from './services/space.js'
+import { Truncations } from './truncation.js'
 
 export interface NodeParts {
   /** This node's number among the members; −1 where it has no share. */
@@ -44,6 +50,7 @@ export class Node {
   readonly #server: RpcServer | undefined
   readonly #channels = new Map<number, number>()
   readonly #share: Share | undefined
+  readonly #appends: Appends | undefined
 
   constructor(parts: NodeParts) {
     const { self, owners, epoch, timeoutMs, positions, transport, pool, clock, log, turn, share } = parts
@@ -56,22 +63,34 @@ export class Node {
     if (share === undefined) return
     const { meta } = share
     const parents = new Parents(meta, turn, this.router)
-    const serving = new Serving({ services, share, router: this.router, parents, positions, pool, turn, log })
+    meta.onAwaited = () => turn.endSoon()
+    const { router } = this
+    const holders = new FileHolders(meta, router)
+    const truncations = new Truncations({ share, holders, turn, clock, log })
+    const appends = new Appends(meta, holders, truncations)
+    this.#appends = appends
+    const ofFiles = { holders, truncations, appends }
+    const serving = new Serving({ services, share, router, parents, positions, pool, turn, log, ...ofFiles })
     const names = new NameServices(serving)
     new MoveServices(serving, names)
     new InodeServices(serving)
-    new DataServices(serving)
+    const partServices = new PartServices(serving)
+    new DataServices(serving, partServices)
+    new SpaceServices(serving, partServices)
     new ListingServices(serving)
     new LockServices(serving)
     const { results } = meta
     const onceCommitted = (step: (error: number) => void): void => meta.onceCommitted(step)
     const ports = { transport, pool, clock, log, services, results, onceCommitted, turn }
     this.#server = new RpcServer(ports, epoch, observe)
+    truncations.recover()
+    new Departures(share, router, turn, clock).tellAll()
   }
 
   /** A session with a peer is open: what was asked of it goes out, and what it asks is served. */
   peerUp(member: number, channel: number, client: Uint8Array): void {
     this.peerDown(member)
+    this.router.sessionChanged(member)
     this.#channels.set(member, channel)
     this.#share?.meta.results.forgetEarlier(client)
     this.#server?.open(channel, { member, id: client })
@@ -83,6 +102,8 @@ export class Node {
     const channel = this.#channels.get(member)
     if (channel !== undefined) this.#server?.close(channel)
     this.#channels.delete(member)
+    this.router.sessionChanged(member)
+    this.#appends?.memberLost(member)
     this.#client.peerDown(member)
   }
 

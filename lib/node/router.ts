@@ -11,11 +11,18 @@ export interface Owners {
   readonly members: number
   /** The member that has this position. */
   owner(position: number): number
+  /** The id of a member: 8 bytes. */
+  idOf(member: number): Uint8Array
 }
+
+/** All chunks of the file lie with its inode. */
+export const LAYOUT_LOCAL = 1
 
 /** This node asks itself: no message, and the answer comes before the question returns where nothing has to wait. */
 class Own<M extends AnyMethod> implements Asked<M> {
   readonly member: number
+  /** A change of our own is never asked for twice. */
+  readonly origin = null
   readonly at: number
   readonly bytes: number
   readonly #transfer: Transfer
@@ -33,7 +40,6 @@ class Own<M extends AnyMethod> implements Asked<M> {
     ready(this.#transfer.to)
   }
 
-  /** A change of our own is never asked for twice. */
   record(): void {}
 
   answer(result: number, reply: ReplyOf<M> | null): void {
@@ -49,6 +55,11 @@ export class Router {
   readonly #positions: Positions
   readonly #client: RpcClient
   readonly #services: Services
+  readonly #byId = new Map<string, number>()
+  /** How many sessions there were with each peer. */
+  readonly #sessions = new Map<number, number>()
+  /** Grows whenever a session with any peer begins or ends. */
+  changesOfSessions = 0
 
   constructor(self: number, owners: Owners, positions: Positions, client: RpcClient, services: Services) {
     this.self = self
@@ -56,6 +67,7 @@ export class Router {
     this.#positions = positions
     this.#client = client
     this.#services = services
+    for (let member = 0; member < owners.members; member++) this.#byId.set(owners.idOf(member).join(), member)
   }
 
   /** A peer is away. */
@@ -73,6 +85,32 @@ export class Router {
 
   ofInode(number: number): number {
     return this.#owners.owner(Math.floor(number / SERIAL_SPAN))
+  }
+
+  /** The member that has a chunk: the first one, and all of a file with the layout local, lie with the inode. */
+  ofChunk(inode: number, chunk: number, layout: number): number {
+    if (chunk === 0 || layout === LAYOUT_LOCAL) return this.ofInode(inode)
+    return this.#owners.owner(this.#positions.ofChunk(inode, chunk))
+  }
+
+  idOf(member: number): Uint8Array {
+    return this.#owners.idOf(member)
+  }
+
+  /** The member of this id, or −1 where there is none (any more). */
+  withId(id: Uint8Array): number {
+    return this.#byId.get(id.join()) ?? -1
+  }
+
+  /** A session with a peer has begun, or ended. */
+  sessionChanged(member: number): void {
+    this.changesOfSessions++
+    this.#sessions.set(member, this.session(member) + 1)
+  }
+
+  /** Differs from what it was when the peer may have lost something since. */
+  session(member: number): number {
+    return this.#sessions.get(member) ?? 0
   }
 
   /** Asks a member. `done` is called inside of this only where the member is this node. */

@@ -1,5 +1,5 @@
 import type { AnyValues } from './call.js'
-import type { AnyMethod, Asked } from './services.js'
+import type { AnyMethod, Asked, Origin } from './services.js'
 
 /** A peer that asks, as its session knows it. */
 export interface Client {
@@ -54,6 +54,10 @@ export class Incoming implements Asked<AnyMethod> {
 
   get member(): number {
     return this.client.member
+  }
+
+  get origin(): Origin | null {
+    return this.sequence === 0 ? null : { client: this.client.id, sequence: this.sequence }
   }
 
   place(_bytes: number, ready: (at: number) => void): void {

@@ -2,10 +2,18 @@ import { assert } from '../base/assert.js'
 import type { Method, ReplyOf, RequestOf } from '../wire/methods.js'
 import type { Shape } from '../wire/struct.js'
 
+/** Names a change among all that were ever asked for: who has asked (id and incarnation, 16 bytes), and its sequence. */
+export interface Origin {
+  readonly client: Uint8Array
+  readonly sequence: number
+}
+
 /** A request that is being served, of a peer or of this node itself. It must be answered exactly once. */
 export interface Asked<M> {
   /** Who asks. */
   readonly member: number
+  /** Null where this node asks itself, and of what may be done twice. */
+  readonly origin: Origin | null
   /** Where the data that came with it is in the pool's memory, and how much, until it is answered. */
   readonly at: number
   readonly bytes: number

@@ -3,7 +3,7 @@ import type { ByteRange, InodeNumber } from '../base/ids.js'
 import { SERIAL_SPAN } from '../base/ids.js'
 import { NAME_BYTES_MAX } from '../base/limits.js'
 import { S_IFDIR, S_IFREG } from '../base/mode.js'
-import { type ChunkPorts, ChunkStore } from '../chunk/store.js'
+import { type ChunkPorts, ChunkStore, type Extension } from '../chunk/store.js'
 import { ending, type Step } from '../chunk/then.js'
 import { Dentry } from '../meta/dentries.js'
 import type { Inode } from '../meta/inode.js'
@@ -132,6 +132,29 @@ export class Share {
     this.#regular(number)
     const write: Step = (late) => this.context.chunks.write(number, at, bytes, offset, late)
     return this.#changing(number, write, killPrivileges, done)
+  }
+
+  /**
+   * A write of which parts may lie elsewhere, where they took `blocks` blocks more; what of it lies here, and how long
+   * the file is then, is up to `plan` (see {@link ChunkStore.extend}).
+   */
+  extend(
+    number: number,
+    plan: (inode: Inode) => Extension | number,
+    blocks: number,
+    killPrivileges: boolean,
+    done: Done,
+  ): number {
+    const extend: Step = (late) => this.context.chunks.extend(number, plan, late)
+    const extended = (result: number): number => {
+      if (result < 0) return result
+      const inode = this.meta.inode(number)
+      inode.blocksElsewhere = Math.max(0, inode.blocksElsewhere + blocks)
+      if (killPrivileges) dropPrivileges(this.context, inode, true)
+      else removeCapability(this.context, inode)
+      return result
+    }
+    return ending(extend, extended, done)
   }
 
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number {

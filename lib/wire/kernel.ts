@@ -162,7 +162,7 @@ const BLOCK_BYTES = 4096
 function putAttributes(words: Uint32Array, at: number, inode: Attributes): void {
   putWords(words, at, inode.number)
   putWords(words, at + 2, inode.size)
-  putWords(words, at + 4, inode.blocks)
+  putWords(words, at + 4, inode.blocks + inode.blocksElsewhere)
   putWords(words, at + 6, inode.atime)
   putWords(words, at + 8, inode.mtime)
   putWords(words, at + 10, inode.ctime)
@@ -234,7 +234,7 @@ export function putStatxOut(words: Uint32Array, at: number, inode: Attributes, t
   words[stat + 7] = inode.mode & 0xffff
   putWords(words, stat + 8, inode.number)
   putWords(words, stat + 10, inode.size)
-  putWords(words, stat + 12, inode.blocks)
+  putWords(words, stat + 12, inode.blocks + inode.blocksElsewhere)
   putTime(words, stat + 16, inode.atime, inode.atimeNs)
   putTime(words, stat + 20, inode.btime, inode.btimeNs)
   putTime(words, stat + 24, inode.ctime, inode.ctimeNs)

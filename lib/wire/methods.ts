@@ -99,14 +99,82 @@ export const MetadataUpdate = changes(
 /** Takes an entry away, of a directory only where `directory` is 1. */
 export const MetadataDelete = changes(5, 'MetadataDelete', { ...DIRECTORY, directory: 'u32', name: 'bytes' }, ENTRY)
 
-export const ReadChunk = reads(6, 'ReadChunk', { ...INODE, offset: 'u64', bytes: 'u32' }, {})
+/**
+ * Bytes of a file, of the member that has these chunks. `guarded` 1: only as long as the inode's truncation epoch is
+ * `epoch`; else EAGAIN. `absent` 1: this member has never held a chunk of it, and so cannot say what its epoch is.
+ */
+export const ReadChunk = reads(
+  6,
+  'ReadChunk',
+  { ...INODE, offset: 'u64', bytes: 'u32', guarded: 'u32', epoch: 'u32' },
+  { absent: 'u32' },
+)
 
-/** `append` 1: at the end of the file, wherever that is then, instead of at `offset`. */
+/**
+ * write(2) of `bytes` at `offset`, asked of the member that has the inode. The data begins at `dataOffset` of the file;
+ * what of the range lies with other members was written there before, under the truncation epoch `epoch` (else EAGAIN:
+ * it may be cut off), and took `blocks` more of their blocks. `append` 1: at the end of the file, if all of it lies
+ * here then (else EAGAIN). `turn`: ends the turn that AppendBegin gave (ECANCELED where it was taken back).
+ */
 export const WriteChunk = changes(
   7,
   'WriteChunk',
-  { ...INODE, offset: 'u64', killPrivileges: 'u32', append: 'u32' },
-  {},
+  {
+    ...INODE,
+    offset: 'u64',
+    bytes: 'u64',
+    dataOffset: 'u64',
+    epoch: 'u32',
+    blocks: 'i64',
+    killPrivileges: 'u32',
+    append: 'u32',
+    turn: 'u64',
+  },
+  { size: 'u64', epoch: 'u32' },
+)
+
+/** Waits until it is the asker's turn to append to a file, and says how long the file is then. */
+export const AppendBegin = {
+  ...reads(46, 'AppendBegin', INODE, { turn: 'u64', size: 'u64', epoch: 'u32' }),
+  isPatient: true,
+}
+/** Gives a turn back without having written. */
+export const AppendEnd = reads(47, 'AppendEnd', { ...INODE, turn: 'u64' }, {})
+
+/** A write has failed after some of its data was written: what lies beyond the end of the file may be anything. */
+export const WriteFailed = reads(48, 'WriteFailed', INODE, {})
+
+/** Some bytes of a file, for a member that holds chunks of it. EAGAIN where the truncation epoch is another one. */
+export const PartWrite = changes(
+  40,
+  'PartWrite',
+  { ...INODE, offset: 'u64', epoch: 'u32', chunkBits: 'u32' },
+  { blocks: 'i64' },
+)
+
+/** The asker is going to hold chunks of the inode, and is told from now on when it is truncated or freed. */
+export const PartRegister = reads(41, 'PartRegister', { ...INODE, epoch: 'u32' }, {})
+
+/** Cuts off all from `size` on, unless that was done: the truncation epoch is `epoch` then. `blocks`: what is left. */
+export const PartCut = reads(42, 'PartCut', { ...INODE, size: 'u64', epoch: 'u32' }, { blocks: 'u64' })
+
+/** The inode was freed. */
+export const PartFree = reads(43, 'PartFree', INODE, {})
+
+/** fallocate(2) of those chunks of a range that the member has. */
+export const PartAllocate = changes(
+  44,
+  'PartAllocate',
+  { ...INODE, mode: 'u32', offset: 'u64', bytes: 'u64', epoch: 'u32', chunkBits: 'u32' },
+  { blocks: 'i64' },
+)
+
+/** lseek(2) in those chunks that the member has, below `end`. `found` 0: there is nothing before `offset`. */
+export const PartSeek = reads(
+  45,
+  'PartSeek',
+  { ...INODE, offset: 'u64', end: 'u64', whence: 'u32', chunkBits: 'u32' },
+  { offset: 'u64', found: 'u32' },
 )
 
 /** The parent's part of a change of its entries: links gained (or lost), and when. */

@@ -10,21 +10,28 @@
  * | 'D' parent u64, generation u32, position u32, serial u24    | 20    | dentry                                   |
  * | 'F' backing id u64                                          | 9     | backing file to remove, unless claimed   |
  * | 'G' directory u64, generation u32                           | 13    | directory that was removed               |
+ * | 'H' inode u64, member 8 bytes                               | 17    | member that holds chunks of the inode    |
  * | 'I' inode u64                                               | 9     | inode                                    |
  * | 'N' inode u64                                               | 9     | inline data, or a symbolic link's target |
  * | 'O' inode u64                                               | 9     | inode without a name, still held         |
  * | 'R' client 8 bytes, incarnation u64, sequence u64           | 25    | result of a change that a peer asked for |
+ * | 'T' inode u64                                               | 9     | truncation that members still have to do |
+ * | 'U' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
  * | 'X' inode u64, name                                         | 9 + n | extended attribute                       |
  */
+import { isRegular } from '../base/mode.js'
 
 export const KEY_COUNTER = 0x43
 export const KEY_DENTRY = 0x44
 export const KEY_FREE = 0x46
 export const KEY_GRAVE = 0x47
+export const KEY_HOLDER = 0x48
 export const KEY_INODE = 0x49
 export const KEY_INLINE = 0x4e
 export const KEY_ORPHAN = 0x4f
 export const KEY_RESULT = 0x52
+export const KEY_CUT = 0x54
+export const KEY_DEPARTED = 0x55
 export const KEY_XATTR = 0x58
 
 export const RECORD_VERSION = 1
@@ -100,6 +107,8 @@ export const INODE_RECORD_BYTES = 136
 export const INODE_HAS_XATTRS = 1 // At least one xattr record was ever written.
 export const INODE_HAS_ACL = 2 // An access or default ACL is among them.
 export const INODE_HAS_CAPABILITY = 4 // security.capability is among them.
+export const INODE_HAS_PARTS = 8 // At least one other member was ever allowed to hold chunks of it.
+export const INODE_IS_PART = 16 // It lies elsewhere; here are chunks of it, and nothing else of the record counts.
 
 /** What an inode record holds. Times are seconds since 1970 (may be negative) and nanoseconds. */
 export interface InodeFields {
@@ -125,8 +134,10 @@ export interface InodeFields {
   change: number
   /** The directory that a directory is in; 0 for anything else. */
   parent: number
+  /** Allocated 512-byte blocks at the members that hold chunks of a regular file; 0 for anything else. */
+  blocksElsewhere: number
   parentGeneration: number
-  /** Raised by every truncation, so that late writes of a peer can be refused. */
+  /** Raised whenever the file becomes shorter, so that what a peer knows of longer ones, and its late writes, are refused. */
   truncationEpoch: number
   quotaId: number
   /** log2 of the chunk's bytes. */
@@ -147,7 +158,7 @@ export interface InodeFields {
  * | 8   | generation u32        | 84  | btime, nanoseconds u32    |
  * | 12  | mode u32              | 88  | backing id u64            |
  * | 16  | nlink u32             | 96  | change u64                |
- * | 20  | uid u32               | 104 | parent u64                |
+ * | 20  | uid u32               | 104 | parent u64, or of a regular file its blocks elsewhere u64 |
  * | 24  | gid u32               | 112 | truncation epoch u32      |
  * | 28  | rdev u32              | 116 | quota id u32              |
  * | 32  | size u64              | 120 | chunk bits u8, layout u8, zero u16 |
@@ -177,7 +188,7 @@ export function putInode(words: Uint32Array, inode: InodeFields, at = 0): number
   words[at + 21] = inode.btimeNs
   putWords(words, at + 22, inode.backing)
   putWords(words, at + 24, inode.change)
-  putWords(words, at + 26, inode.parent)
+  putWords(words, at + 26, isRegular(inode.mode) ? inode.blocksElsewhere : inode.parent)
   words[at + 28] = inode.truncationEpoch
   words[at + 29] = inode.quotaId
   words[at + 30] = inode.chunkBits | (inode.layout << 8)
@@ -211,7 +222,9 @@ export function getInode(words: Uint32Array, valueBytes: number, inode: InodeFie
   inode.btimeNs = words[at + 21] as number
   inode.backing = getWords(words, at + 22)
   inode.change = getWords(words, at + 24)
-  inode.parent = getWords(words, at + 26)
+  const either = getWords(words, at + 26)
+  inode.parent = isRegular(inode.mode) ? 0 : either
+  inode.blocksElsewhere = isRegular(inode.mode) ? either : 0
   inode.truncationEpoch = words[at + 28] as number
   inode.quotaId = words[at + 29] as number
   inode.chunkBits = (words[at + 30] as number) & 0xff

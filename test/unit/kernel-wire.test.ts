@@ -28,12 +28,13 @@ const inode: wire.Attributes = {
     backing: 9,
     change: 9,
     parent: 9,
+    blocksElsewhere: 1,
     parentGeneration: 9,
     truncationEpoch: 9,
     quotaId: 9,
     chunkBits: 22,
     layout: 1,
-    blocks: 0x0000010203040506,
+    blocks: 0x0000010203040505,
   } satisfies InodeFields),
 }
 

@@ -62,7 +62,7 @@ function example(): Inode {
     btimeNs: 0x24252627,
     backing: 0x0018171615141312,
     change: 0x0008070605040302,
-    parent: 0x0001020304050607,
+    blocksElsewhere: 0x0001020304050607,
     parentGeneration: 0x30313233,
     truncationEpoch: 0x34353637,
     quotaId: 0x38393a3b,
@@ -90,6 +90,18 @@ t.test('an inode', async (t) => {
   const inode = new Inode(0x0011223344556677 as InodeNumber)
   t.equal(getInode(words, INODE_RECORD_BYTES, inode), null)
   t.strictSame({ ...inode }, { ...example() })
+})
+
+t.test('where a directory is stands where a regular file says what others hold of it', async (t) => {
+  const directory = example()
+  directory.mode = 0o040755
+  directory.parent = 0x0011121314151617
+  putInode(words, directory)
+  t.equal(hex(value.subarray(104, 112)), '1716151413121100')
+  const inode = new Inode(0x0011223344556677 as InodeNumber)
+  t.equal(getInode(words, INODE_RECORD_BYTES, inode), null)
+  t.equal(inode.parent, 0x0011121314151617)
+  t.equal(inode.blocksElsewhere, 0)
 })
 
 t.test('an inode record that cannot be one', async (t) => {

@@ -1,62 +1,196 @@
-import { EINVAL, EIO, fail } from '../../base/errno.js'
+import { EAGAIN, ECANCELED, EFBIG, EINVAL, EIO, ESTALE, fail } from '../../base/errno.js'
+import { FILE_BYTES_MAX } from '../../base/limits.js'
+import type { Extension } from '../../chunk/store.js'
+import { type Step, then } from '../../chunk/then.js'
+import type { Inode } from '../../meta/inode.js'
 import { type Done, PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
+import { type MemberOf, piecesOf } from '../../stripe/stripe.js'
 import type { StatfsFigures } from '../../wire/kernel.js'
-import { Fallocate, ReadChunk, type RequestOf, Seek, Statfs, Sync, WriteChunk } from '../../wire/methods.js'
+import {
+  AppendBegin,
+  AppendEnd,
+  PartRegister,
+  ReadChunk,
+  type RequestOf,
+  Statfs,
+  Sync,
+  WriteChunk,
+  WriteFailed,
+} from '../../wire/methods.js'
+import type { PartServices } from './parts.js'
 import type { Serving } from './serving.js'
 
-/** The services for what files hold. */
+type Write = RequestOf<typeof WriteChunk>
+
+/** The services for what files hold, at the member that has the inode; parts of others' files are {@link PartServices}. */
 export class DataServices {
   readonly #serving: Serving
+  readonly #parts: PartServices
 
-  constructor(serving: Serving) {
+  constructor(serving: Serving, parts: PartServices) {
     this.#serving = serving
-    const { services, share } = serving
+    this.#parts = parts
+    const { services, appends, holders } = serving
     services.on(ReadChunk, (request, asked) => this.#read(request, asked))
     services.on(WriteChunk, (request, asked) => this.#write(request, asked))
-    services.on(Fallocate, ({ number, generation, mode, offset, bytes }, asked) => {
-      serving.inode(number, generation)
-      bare(asked, (done) => share.fallocate(number, mode, offset, bytes, done))
+    services.on(AppendBegin, (request, asked) => this.#beginAppend(request, asked))
+    services.on(AppendEnd, ({ number, turn }, asked) => {
+      appends.end(number, asked.member, turn, false)
+      asked.answer(0, {})
     })
-    services.on(Seek, ({ number, generation, offset, whence }, asked) => {
-      serving.inode(number, generation)
-      const found = share.lseek(number, offset, whence)
-      asked.answer(Math.min(found, 0), found < 0 ? null : { offset: found })
+    services.on(WriteFailed, ({ number }, asked) => {
+      holders.doubt(number)
+      asked.answer(0, {})
     })
+    services.on(PartRegister, (request, asked) => this.#register(request, asked))
     services.on(Sync, (request, asked) => this.#sync(request, asked))
     services.on(Statfs, (_, asked) => this.#statfs(asked))
   }
 
-  #read({ number, generation, offset, bytes }: RequestOf<typeof ReadChunk>, asked: Asked<typeof ReadChunk>): void {
+  #read(request: RequestOf<typeof ReadChunk>, asked: Asked<typeof ReadChunk>): void {
+    const { number, generation, offset, bytes, guarded, epoch } = request
     const { share, pool } = this.#serving
-    this.#serving.inode(number, generation)
     if (bytes > pool.payloadBytes) fail(EINVAL)
-    const finish = (result: number): void => asked.answer(result, result < 0 ? null : {})
+    if (!this.#serving.isHere(number)) {
+      this.#parts.read(request, asked)
+      return
+    }
+    this.#serving.file(number, generation)
+    const refuse = (error: number): void => asked.answer(error, null)
+    const isOf = (epochNow: number): boolean => share.meta.find(number)?.truncationEpoch === epochNow
     asked.place(bytes, (at) => {
-      this.#serving.guard(() => {
-        const result = share.read(number, at, bytes, offset, finish)
-        if (result !== PENDING) finish(result)
-      }, finish)
+      const read = (): void => {
+        const { truncationEpoch } = this.#serving.file(number, generation)
+        const finish = (result: number): void => {
+          // What was cut off while it was being read has been read as zeros.
+          if (result >= 0 && guarded === 0 && !isOf(truncationEpoch)) this.#serving.guard(read, refuse)
+          else if (result >= 0 && guarded !== 0 && !isOf(epoch)) refuse(-EAGAIN)
+          else asked.answer(result, result < 0 ? null : { absent: 0 })
+        }
+        if (guarded !== 0 && truncationEpoch !== epoch) refuse(-EAGAIN)
+        else {
+          const result = share.read(number, at, bytes, offset, finish)
+          if (result !== PENDING) finish(result)
+        }
+      }
+      this.#serving.guard(read, refuse)
     })
   }
 
-  #write(request: RequestOf<typeof WriteChunk>, asked: Asked<typeof WriteChunk>): void {
-    const { number, generation, offset, killPrivileges, append } = request
-    const { share } = this.#serving
-    const inode = this.#serving.inode(number, generation)
-    const at = append === 0 ? offset : inode.size
-    bare(asked, (done) => share.write(number, asked.at, asked.bytes, at, killPrivileges !== 0, done))
+  #write(request: Write, asked: Asked<typeof WriteChunk>): void {
+    const { number, generation, offset } = request
+    const { truncations, holders, appends, share } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (request.bytes === 0) fail(EINVAL)
+    const finish = (result: number): void => {
+      if (result >= 0) appends.end(number, asked.member, request.turn, true)
+      else if (result !== -EAGAIN) holders.doubt(number)
+      const written = share.meta.find(number)
+      if (result < 0 || written === undefined) asked.answer(result < 0 ? result : -ESTALE, null)
+      else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
+    }
+    const write: Step = (late) => this.#writeNow(request, asked, late)
+    const isGap = request.append === 0 && offset > inode.size && holders.isInDoubt(inode)
+    const clear: Step = (late) => {
+      const present = this.#serving.file(number, generation)
+      return offset > present.size && holders.isInDoubt(present) ? truncations.clear(number, late) : 0
+    }
+    const result = isGap
+      ? truncations.exclusive(number, finish, (late) => then(clear, write, late))
+      : truncations.shared(inode, finish, write)
+    if (result !== PENDING) finish(result)
   }
 
-  /** Makes one inode safe, or everything here. */
+  /** Writes what lies here, and makes the file as long as it has to be. */
+  #writeNow(request: Write, asked: Asked<typeof WriteChunk>, done: Done): number {
+    const { number, generation, offset, bytes, turn, blocks } = request
+    const { appends, holders, share } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (turn !== 0 && !appends.has(number, asked.member, turn)) return -ECANCELED
+    if (request.append === 0 && offset > inode.size && holders.isInDoubt(inode)) return -EAGAIN
+    const plan = request.append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
+    return share.extend(number, plan, blocks, request.killPrivileges !== 0, done)
+  }
+
+  #planOf({ offset, bytes, dataOffset, epoch }: Write, { at, bytes: dataBytes }: Asked<typeof WriteChunk>) {
+    const { self } = this.#serving.router
+    const end = offset + bytes
+    return (inode: Inode): Extension | number => {
+      if (end > FILE_BYTES_MAX) return -EFBIG
+      const pieces = piecesOf(offset, bytes, inode.chunkBits, this.#memberOf(inode))
+      const own = pieces.filter(({ member }) => member === self)
+      if (own.length < pieces.length && inode.truncationEpoch !== epoch) return -EAGAIN
+      const isWhole = own.every((run) => run.offset >= dataOffset && run.offset + run.bytes <= dataOffset + dataBytes)
+      if (!isWhole) return -EINVAL
+      const runs = own.map((run) => ({ at: at + run.offset - dataOffset, offset: run.offset, bytes: run.bytes }))
+      return { runs, end }
+    }
+  }
+
+  #planOfAppend(bytes: number, { at, bytes: dataBytes }: Asked<typeof WriteChunk>) {
+    const { appends, router } = this.#serving
+    return (inode: Inode): Extension | number => {
+      const { size, number, chunkBits } = inode
+      if (bytes !== dataBytes) return -EINVAL
+      if (size + bytes > FILE_BYTES_MAX) return -EFBIG
+      const pieces = piecesOf(size, bytes, chunkBits, this.#memberOf(inode))
+      if (appends.isTaken(number) || pieces.some(({ member }) => member !== router.self)) return -EAGAIN
+      return { runs: [{ at, offset: size, bytes }], end: size + bytes }
+    }
+  }
+
+  #memberOf({ number, layout }: Inode): MemberOf {
+    const { router } = this.#serving
+    return (chunk) => router.ofChunk(number, chunk, layout)
+  }
+
+  #beginAppend({ number, generation }: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
+    this.#serving.file(number, generation)
+    this.#serving.appends.begin(number, asked.member, (error, turn) => {
+      const inode = this.#serving.share.meta.find(number)
+      if (error < 0 || inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
+      else asked.answer(0, { turn, size: inode.size, epoch: inode.truncationEpoch })
+      this.#serving.turn.endSoon()
+    })
+  }
+
+  /** Never waits for a truncation: that may be waiting for the one who asks. */
+  #register({ number, generation, epoch }: RequestOf<typeof PartRegister>, asked: Asked<typeof PartRegister>): void {
+    const { truncations, holders, share } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (truncations.isPending(inode) || inode.truncationEpoch !== epoch) fail(EAGAIN)
+    holders.register(inode, asked.member)
+    const finish = (error: number): void => asked.answer(Math.min(error, 0), error < 0 ? null : {})
+    // So that no power cut leaves chunks that nobody knows of.
+    const result = share.fsyncdir(finish)
+    if (result !== PENDING) finish(result)
+  }
+
+  /** Makes one inode safe, with what others hold of it; or everything here. */
   #sync({ number, generation, everything }: RequestOf<typeof Sync>, asked: Asked<typeof Sync>): void {
-    const { share } = this.#serving
-    if (everything !== 0) {
-      bare(asked, (done) => share.syncfs(done))
+    const { share, holders } = this.#serving
+    const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
+    const here: Step = (done) => {
+      if (everything !== 0) return share.syncfs(done)
+      return share.fsync(number, done)
+    }
+    if (everything !== 0 || !this.#serving.isHere(number)) {
+      const result = here(finish)
+      if (result !== PENDING) finish(result)
       return
     }
-    this.#serving.inode(number, generation)
-    bare(asked, (done) => share.fsync(number, done))
+    const inode = this.#serving.inode(number, generation)
+    const request = { number, generation, everything: 0 }
+    let failure = 0
+    let left = 2
+    const ended = (result: number): void => {
+      if (failure === 0) failure = Math.min(result, 0)
+      if (--left === 0) finish(failure)
+    }
+    holders.ask(holders.of(inode), Sync, request, () => undefined, ended)
+    const result = here(ended)
+    if (result !== PENDING) ended(result)
   }
 
   #statfs(asked: Asked<typeof Statfs>): void {
@@ -73,14 +207,4 @@ export class DataServices {
     if (figures.blockBytes === 0) fail(EIO)
     asked.answer(0, figures)
   }
-}
-
-/** Runs an operation whose answer has neither fields nor data. */
-function bare(
-  asked: { answer(result: number, reply: Record<string, never> | null): void },
-  run: (done: Done) => number,
-) {
-  const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
-  const result = run(finish)
-  if (result !== PENDING) finish(result)
 }

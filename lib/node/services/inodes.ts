@@ -1,10 +1,9 @@
-import { EMLINK, EPERM, ERANGE, fail } from '../../base/errno.js'
+import { EMLINK, EPERM, ERANGE, ESTALE, fail } from '../../base/errno.js'
 import { LINKS_MAX } from '../../base/limits.js'
 import { PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
 import { formatAcl } from '../../share/acl.js'
 import { defaultAclOf } from '../../share/acls.js'
-import { type AttributeChange, noChange, type TimeChange } from '../../share/attributes.js'
 import { setUnnamed, unlinked } from '../../share/context.js'
 import {
   GetXattr,
@@ -19,18 +18,12 @@ import {
   type RequestOf,
   SetXattr,
 } from '../../wire/methods.js'
+import { changeOf, UPDATE_SIZE, updateToEmpty } from '../update.js'
 import { bytesOf } from './names.js'
 import type { Serving } from './serving.js'
 
 const EMPTY = { bytes: new Uint8Array(0), offset: 0, length: 0 }
 const XATTR_BYTES_MAX = 65536
-
-export const UPDATE_MODE = 1
-export const UPDATE_UID = 2
-export const UPDATE_GID = 4
-export const UPDATE_SIZE = 8
-export const UPDATE_KILL = 16
-export const TIME_KINDS = ['omit', 'now', 'set'] as const
 
 /** The services for inodes: they are asked of the member that has the inode's position. */
 export class InodeServices {
@@ -56,6 +49,20 @@ export class InodeServices {
   }
 
   #get({ number, generation }: RequestOf<typeof MetadataGet>, asked: Asked<typeof MetadataGet>): void {
+    const { truncations } = this.#serving
+    const answer = (error: number): void => {
+      this.#serving.guard(
+        () => (error < 0 ? asked.answer(error, null) : this.#answer({ number, generation }, asked)),
+        (failure) => asked.answer(failure, null),
+      )
+    }
+    // Whoever was refused somewhere because of a truncation asks for what comes after it.
+    const waits = truncations.settled(this.#serving.inode(number, generation), answer)
+    if (waits < 0) asked.answer(waits, null)
+    else if (waits === 0) this.#answer({ number, generation }, asked)
+  }
+
+  #answer({ number, generation }: RequestOf<typeof MetadataGet>, asked: Asked<typeof MetadataGet>): void {
     const inode = this.#serving.inode(number, generation)
     const acl = inode.isDirectory ? defaultAclOf(this.#serving.share.context, inode) : null
     const bytes = acl === null ? null : formatAcl(acl)
@@ -64,12 +71,18 @@ export class InodeServices {
   }
 
   #update(request: RequestOf<typeof MetadataUpdate>, asked: Asked<typeof MetadataUpdate>): void {
-    const { number, generation } = request
-    const { share } = this.#serving
-    this.#serving.inode(number, generation)
-    const finish = (result: number): void =>
-      asked.answer(result, result < 0 ? null : { inode: share.meta.inode(number) })
-    const result = share.setattr(number, changeOf(request), finish)
+    const { number, generation, fields } = request
+    const { share, truncations } = this.#serving
+    const inode = this.#serving.inode(number, generation)
+    const finish = (result: number): void => {
+      const changed = share.meta.find(number)
+      if (result < 0 || changed === undefined) asked.answer(result < 0 ? result : -ESTALE, null)
+      else asked.answer(0, { inode: changed })
+    }
+    const result =
+      (fields & UPDATE_SIZE) !== 0 && inode.isRegular
+        ? truncations.setSize(request, asked.origin, finish)
+        : share.setattr(number, changeOf(request), finish)
     if (result !== PENDING) finish(result)
   }
 
@@ -108,20 +121,23 @@ export class InodeServices {
 
   #open(request: RequestOf<typeof InodeOpen>, asked: Asked<typeof InodeOpen>): void {
     const { number, generation, truncate, killPrivileges } = request
-    const { share } = this.#serving
+    const { share, truncations } = this.#serving
     const opened = (result: number): void => {
-      if (result === 0) share.hold(number)
-      asked.answer(result, result < 0 ? null : { inode: share.meta.inode(number) })
+      const present = share.meta.find(number)
+      if (result < 0 || present === undefined) {
+        asked.answer(result < 0 ? result : -ESTALE, null)
+        return
+      }
+      share.hold(number)
+      asked.answer(0, { inode: present })
     }
     const inode = this.#serving.inode(number, generation)
     if (truncate === 0 || !inode.isRegular) {
       opened(0)
       return
     }
-    const change = noChange()
-    change.size = 0
-    change.killPrivileges = killPrivileges !== 0
-    const result = share.setattr(number, change, opened)
+    const update = updateToEmpty(number, generation, killPrivileges !== 0)
+    const result = truncations.setSize(update, asked.origin, opened)
     if (result !== PENDING) opened(result)
   }
 
@@ -189,24 +205,4 @@ export class InodeServices {
       )
     })
   }
-}
-
-function changeOf(request: RequestOf<typeof MetadataUpdate>): AttributeChange {
-  const { fields } = request
-  const change = noChange()
-  if ((fields & UPDATE_MODE) !== 0) change.mode = request.mode
-  if ((fields & UPDATE_UID) !== 0) change.uid = request.uid
-  if ((fields & UPDATE_GID) !== 0) change.gid = request.gid
-  if ((fields & UPDATE_SIZE) !== 0) change.size = request.size
-  change.killPrivileges = (fields & UPDATE_KILL) !== 0
-  setTime(change.atime, request.atimeKind, request.atime, request.atimeNs)
-  setTime(change.mtime, request.mtimeKind, request.mtime, request.mtimeNs)
-  setTime(change.ctime, request.ctimeKind, request.ctime, request.ctimeNs)
-  return change
-}
-
-function setTime(into: TimeChange, kind: number, seconds: number, nanoseconds: number): void {
-  into.kind = TIME_KINDS[kind] ?? 'omit'
-  into.seconds = seconds
-  into.nanoseconds = nanoseconds
 }

@@ -1,12 +1,16 @@
-import { EIO, ESTALE, FsError, fail } from '../../base/errno.js'
+import { EINVAL, EIO, EISDIR, ESTALE, FsError, fail } from '../../base/errno.js'
 import type { Inode } from '../../meta/inode.js'
 import type { Turn } from '../../meta/turn.js'
 import type { BufferPool, Log } from '../../ports.js'
 import type { Positions } from '../../ring/position.js'
 import type { Services } from '../../rpc/services.js'
 import type { Share } from '../../share/share.js'
+import { INODE_IS_PART } from '../../wire/records.js'
+import type { Appends } from '../appends.js'
+import type { FileHolders } from '../holders.js'
 import type { Parents } from '../parents.js'
 import type { Router } from '../router.js'
+import type { Truncations } from '../truncation.js'
 
 /** What the services of a node work with. */
 export class Serving {
@@ -17,6 +21,10 @@ export class Serving {
   readonly positions: Positions
   readonly pool: BufferPool
   readonly turn: Turn
+  /** Of files whose chunks lie with several members. */
+  readonly holders: FileHolders
+  readonly truncations: Truncations
+  readonly appends: Appends
   readonly #log: Log
 
   constructor(parts: {
@@ -27,6 +35,9 @@ export class Serving {
     positions: Positions
     pool: BufferPool
     turn: Turn
+    holders: FileHolders
+    truncations: Truncations
+    appends: Appends
     log: Log
   }) {
     this.services = parts.services
@@ -36,6 +47,9 @@ export class Serving {
     this.positions = parts.positions
     this.pool = parts.pool
     this.turn = parts.turn
+    this.holders = parts.holders
+    this.truncations = parts.truncations
+    this.appends = parts.appends
     this.#log = parts.log
   }
 
@@ -47,7 +61,15 @@ export class Serving {
   /** The inode of this generation. ESTALE where there is none any more. */
   inode(number: number, generation: number): Inode {
     const inode = this.share.meta.inode(number)
-    return inode.generation === generation ? inode : fail(ESTALE)
+    const isOne = inode.generation === generation && (inode.flags & INODE_IS_PART) === 0
+    return isOne ? inode : fail(ESTALE)
+  }
+
+  /** The same, of a regular file. EISDIR, EINVAL. */
+  file(number: number, generation: number): Inode {
+    const inode = this.inode(number, generation)
+    if (inode.isDirectory) fail(EISDIR)
+    return inode.isRegular ? inode : fail(EINVAL)
   }
 
   /** Calls `step` with 0 once what was changed so far is committed, or with the errno for which it was undone. */

@@ -1,0 +1,133 @@
+/**
+ * What the bytes of a file may be while several nodes change it at the same time. Every change has an interval: it was
+ * asked for at `start` and answered at `end`, and took effect, byte by byte, somewhere in between. A read may see what
+ * nothing has certainly overwritten before it began.
+ */
+
+/** A byte beyond the end of the file. */
+export const ABSENT = -1
+
+export interface Change {
+  /**
+   * bytes: sets [from, to); zero: the same with zeros, but only as far as the file reaches; cut: the file ends at `from`;
+   * grow: it reaches to `to` at least.
+   */
+  readonly kind: 'bytes' | 'zero' | 'cut' | 'grow'
+  readonly from: number
+  readonly to: number
+  readonly value: (offset: number) => number
+  readonly start: number
+  /** Infinity as long as it is under way, or for ever where nobody will say whether it happened. */
+  end: number
+}
+
+const NEVER = Number.NEGATIVE_INFINITY
+
+export class FileOracle {
+  /** The contents when nothing was under way last. */
+  base: Uint8Array = new Uint8Array(0)
+  #changes: Change[] = []
+  /** Bytes that an append under way may have put anywhere. */
+  #anywhere: { readonly value: number; readonly start: number }[] = []
+
+  begin(change: Omit<Change, 'end'>): Change {
+    const begun = { ...change, end: Number.POSITIVE_INFINITY }
+    this.#changes.push(begun)
+    return begun
+  }
+
+  /** An append of bytes of one value: where it goes is not known before nothing is under way. */
+  beginAppend(value: number, start: number): void {
+    this.#anywhere.push({ value, start })
+  }
+
+  /** Ends before `offset`, at the latest: beyond it there has never been anything since the last {@link adopt}. */
+  get reach(): number {
+    return Math.max(this.base.length, ...this.#changes.map(({ to }) => to))
+  }
+
+  /** The size, where nothing was ever under way at the same time as anything else. */
+  get knownSize(): number {
+    let size = this.base.length
+    for (const { kind, from, to } of this.#changes) {
+      if (kind === 'cut') size = Math.min(size, from)
+      else if (kind !== 'zero') size = Math.max(size, to)
+    }
+    return size
+  }
+
+  /** What was not synced when the power went may be lost. */
+  doubtAll(): void {
+    for (const change of this.#changes) change.end = Number.POSITIVE_INFINITY
+  }
+
+  /** Nothing is under way: these are the contents from now on. */
+  adopt(contents: Uint8Array): void {
+    this.base = contents
+    this.#changes = []
+    this.#anywhere = []
+  }
+
+  /** Offsets at which something begins or ends, and some in between. */
+  samples(from: number, to: number): number[] {
+    const edges = this.#changes.flatMap((change) => [change.from - 1, change.from, change.to - 1, change.to])
+    const samples = new Set([from, to - 1, this.base.length - 1, this.base.length, ...edges])
+    for (let offset = from; offset < to; offset += 509) samples.add(offset)
+    return [...samples].filter((offset) => offset >= from && offset < to)
+  }
+
+  /** Whether whoever looked between `start` and `end` may have seen this at `offset`. */
+  allows(seen: number, offset: number, start: number, end: number): boolean {
+    const begun = this.#changes.filter((change) => change.start < end)
+    const setters = begun.filter((change) => isSetter(change, offset))
+    const growers = begun.filter((change) => !isSetter(change, offset) && isGrower(change, offset))
+    const first: Change = {
+      kind: 'bytes',
+      from: 0,
+      to: 0,
+      value: () => this.base[offset] ?? ABSENT,
+      start: NEVER,
+      end: NEVER,
+    }
+    const zeroes = begun.filter(({ kind, from, to }) => kind === 'zero' && from <= offset && offset < to)
+    const sources = [first, ...setters]
+    const isOver = (source: Change, others: readonly Change[]): boolean =>
+      others.some((other) => other.start > source.end && other.end < start)
+    const valueOf = (source: Change): number => (source.kind === 'cut' ? ABSENT : source.value(offset))
+    if (seen > 0 && this.#anywhere.some((append) => append.value === seen && append.start < end)) return true
+    if (seen === 0 && zeroes.some((zero) => !isOver(zero, setters))) return true
+    for (const source of sources) {
+      if (isOver(source, setters)) continue
+      const value = valueOf(source)
+      if (value !== ABSENT) {
+        if (value === seen && (value === 0 || !isOver(source, zeroes))) return true
+        continue
+      }
+      if (seen === ABSENT && !isOver(source, growers)) return true
+      const grown = growers.some((grower) => {
+        const isBefore = grower.end < source.start
+        return (
+          !isBefore &&
+          !isOver(
+            grower,
+            setters.filter(({ kind }) => kind === 'cut'),
+          )
+        )
+      })
+      if (seen === 0 && (grown || this.#anywhere.some((append) => append.start < end))) return true
+    }
+    return false
+  }
+
+  /** Whether the file may have reached beyond `offset`. */
+  allowsPresence(offset: number, start: number, end: number): boolean {
+    for (let value = 0; value < 256; value++) if (this.allows(value, offset, start, end)) return true
+    return false
+  }
+}
+
+function isSetter({ kind, from, to }: Change, offset: number): boolean {
+  return kind === 'cut' ? from <= offset : kind === 'bytes' && from <= offset && offset < to
+}
+
+const isGrower = ({ kind, to }: Change, offset: number): boolean => (kind === 'bytes' || kind === 'grow') && to > offset
