@@ -87,14 +87,19 @@ export class Node {
     new Departures(share, router, turn, clock).tellAll()
   }
 
-  /** A session with a peer is open: what was asked of it goes out, and what it asks is served. */
-  peerUp(member: number, channel: number, client: Uint8Array): void {
+  /** A session with a peer begins: what it asks is served from now on. */
+  peerServed(member: number, channel: number, client: Uint8Array): void {
     this.peerDown(member)
     this.router.sessionChanged(member)
     this.#channels.set(member, channel)
     this.#share?.meta.results.forgetEarlier(client)
     this.#server?.open(channel, { member, id: client })
-    this.#client.peerUp(member, channel)
+  }
+
+  /** The peer serves this node, too: what was asked of it goes out. */
+  peerUp(member: number): void {
+    const channel = this.#channels.get(member)
+    if (channel !== undefined) this.#client.peerUp(member, channel)
   }
 
   /** The session has ended; the peer may come back. */

@@ -11,7 +11,7 @@ const POSITIONS = 2 ** 32
 export interface RingSettings {
   /** Names this ring among those that the cluster has had and will have. */
   readonly epoch: number
-  /** The members' ids (8 bytes each), ascending: a member is its index here. */
+  /** The members' ids (8 bytes each, no two alike): a member is its index here. Their order does not move anything. */
   readonly members: readonly Uint8Array[]
   readonly virtualNodes?: number
 }
@@ -39,16 +39,24 @@ export class Ring {
   constructor({ epoch, members, virtualNodes = VIRTUAL_NODES }: RingSettings, hash: Hash32) {
     assert(members.length > 0 && members.length <= MEMBERS_MAX, 'a ring has 1 to 65536 members')
     assert(virtualNodes > 0, 'a member has at least one point')
-    for (const [index, id] of members.entries()) {
-      const isLast = index === 0 || compareIds(members[index - 1] as Uint8Array, id) < 0
-      assert(id.length === MEMBER_ID_BYTES && isLast, 'member ids have 8 bytes and ascend')
+    const ascending = [...members.keys()].sort((a, b) => compareIds(idAt(members, a), idAt(members, b)))
+    for (const [rank, member] of ascending.entries()) {
+      const isOnce = rank === 0 || compareIds(idAt(members, ascending[rank - 1] as number), idAt(members, member)) < 0
+      assert(
+        idAt(members, member).length === MEMBER_ID_BYTES && isOnce,
+        'member ids have 8 bytes, and no two are alike',
+      )
     }
     this.epoch = epoch
     this.members = members.length
     this.#ids = members.map((id) => id.slice())
-    const ordered = pointsOf(members, virtualNodes, hash)
+    const ordered = pointsOf(
+      ascending.map((member) => idAt(members, member)),
+      virtualNodes,
+      hash,
+    )
     this.#points = Uint32Array.from(ordered, (point) => Math.floor(point / MEMBERS_MAX))
-    this.#owners = Uint16Array.from(ordered, (point) => point % MEMBERS_MAX)
+    this.#owners = Uint16Array.from(ordered, (point) => ascending[point % MEMBERS_MAX] as number)
     // As many buckets as points or more, so that a lookup looks at one or two points.
     const bits = Math.min(24, Math.max(1, Math.ceil(Math.log2(ordered.length))))
     this.#shift = 32 - bits
@@ -87,7 +95,9 @@ export class Ring {
   }
 }
 
-/** Every point as position × 2^16 + member, ascending: so those of one position stand in the order of members. */
+const idAt = (members: readonly Uint8Array[], member: number): Uint8Array => members[member] as Uint8Array
+
+/** Every point as position × 2^16 + member, ascending: so those of one position stand in the order of ids. */
 function pointsOf(members: readonly Uint8Array[], virtualNodes: number, hash: Hash32): Float64Array {
   const key = new Uint8Array(MEMBER_ID_BYTES + 4)
   const view = new DataView(key.buffer)

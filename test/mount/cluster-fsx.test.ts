@@ -19,7 +19,10 @@ t.test('three nodes', async (t) => {
   for (let round = 0; round < LARGEST.length || Date.now() < end; round++) {
     const size = (seed + round) % LARGEST.length
     const args = [twin, `fsx${round}`, seed + round, LARGEST[size], OPERATIONS[size], places]
-    operations += (await cluster.node(round % 3).driver().call('fsx', args, 120_000)) as number
+    operations += (await cluster
+      .node(round % 3)
+      .driver()
+      .call('fsx', args, 120_000)) as number
   }
   t.ok(operations > 0, `${operations} operations`)
 })

@@ -254,8 +254,10 @@ export class DataWorld {
     b.transport.connect(channelB, a.transport.address, channelA, secretA)
     a.channels.set(b.index, channelA)
     b.channels.set(a.index, channelB)
-    a.node.peerUp(b.index, channelA, b.client)
-    b.node.peerUp(a.index, channelB, a.client)
+    a.node.peerServed(b.index, channelA, b.client)
+    b.node.peerServed(a.index, channelB, a.client)
+    a.node.peerUp(b.index)
+    b.node.peerUp(a.index)
   }
 
   disconnect(a: DataNode, b: DataNode): void {

@@ -140,8 +140,10 @@ export class SimCluster {
         const [channelA, channelB] = [a.transport.expect(secretA), b.transport.expect(secretB)]
         a.transport.connect(channelA, b.transport.address, channelB, secretB)
         b.transport.connect(channelB, a.transport.address, channelA, secretA)
-        a.node.peerUp(b.index, channelA, b.client)
-        b.node.peerUp(a.index, channelB, a.client)
+        a.node.peerServed(b.index, channelA, b.client)
+        b.node.peerServed(a.index, channelB, a.client)
+        a.node.peerUp(b.index)
+        b.node.peerUp(a.index)
       }
     }
   }
