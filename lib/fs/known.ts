@@ -1,14 +1,17 @@
 import { ESTALE, fail } from '../base/errno.js'
 import { ROOT_INODE } from '../base/ids.js'
+import { INODE_HAS_ACL } from '../wire/records.js'
 import type { NumberedInode } from '../wire/struct.js'
 
 interface Entry {
   inode: NumberedInode
   /** References of the kernel. */
   count: number
-  /** The default access list of a directory as it was last seen, or null where it was not asked for. */
+  /** The default access list of a directory as it was when the inode was seen, or null where it did not come along. */
   defaultAcl: Uint8Array | null
 }
+
+const NO_ACL = new Uint8Array(0)
 
 /**
  * The inodes that this node's kernel holds, as they were when last seen. The kernel names an inode by its number alone;
@@ -36,22 +39,26 @@ export class Known {
     return this.#entries.has(number)
   }
 
-  /** The inode was seen. */
-  note(inode: NumberedInode): void {
-    const entry = this.#entries.get(inode.number)
-    if (entry !== undefined) entry.inode = inode
+  /** The default access list of a directory that the kernel holds; null where it has to be asked for. */
+  defaultAcl(number: number): Uint8Array | null {
+    const { inode, defaultAcl } = this.get(number)
+    return (inode.flags & INODE_HAS_ACL) === 0 ? NO_ACL : defaultAcl
   }
 
-  noteAcl(number: number, acl: Uint8Array): void {
-    const entry = this.#entries.get(number)
-    if (entry !== undefined) entry.defaultAcl = acl
+  /** The inode was seen, with its default access list or without. */
+  note(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
+    const entry = this.#entries.get(inode.number)
+    if (entry === undefined) return
+    entry.inode = inode
+    entry.defaultAcl = defaultAcl
   }
 
-  hold(inode: NumberedInode): void {
+  hold(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const entry = this.#entries.get(inode.number)
-    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl: null })
+    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl })
     else {
       entry.inode = inode
+      entry.defaultAcl = defaultAcl
       entry.count++
     }
   }

@@ -2,15 +2,18 @@ import { LRUCache } from 'lru-cache'
 import { EIO, ENOSPC, ESTALE, FsError, fail } from '../base/errno.js'
 import { type InodeNumber, inodeNumber, ROOT_INODE } from '../base/ids.js'
 import { S_IFDIR } from '../base/mode.js'
-import type { Clock, Hash32, Kv, Log } from '../ports.js'
+import type { Clock, Done, Hash32, Kv, Log } from '../ports.js'
 import { Positions } from '../ring/position.js'
 import { getInode, KEY_FREE, KEY_INODE, KEY_ORPHAN, putIdKey, putInode } from '../wire/records.js'
 import { ABSENT, Batch } from './batch.js'
 import { Counter, generationOf, serialOf } from './counter.js'
 import { Dentries } from './dentries.js'
 import { Graves } from './graves.js'
+import { HeldNameRecords } from './held-names.js'
 import { InlineData } from './inline.js'
 import { Inode } from './inode.js'
+import { Intents } from './intents.js'
+import { Outbox } from './outbox.js'
 import { Queue } from './queue.js'
 import { Results } from './results.js'
 import { Stamps } from './stamps.js'
@@ -43,6 +46,12 @@ export class MetaStore {
   readonly graves: Graves
   /** What peers' changes have answered. */
   readonly results: Results
+  /** Changes on several nodes that are under way from here. */
+  readonly intents: Intents
+  /** Names of this node that intents of other nodes hold. */
+  readonly heldNames: HeldNameRecords
+  /** What other nodes have yet to be told. */
+  readonly outbox: Outbox
   readonly #batch: Batch
   readonly #log: Log
   readonly #cache: LRUCache<number, Inode>
@@ -70,6 +79,9 @@ export class MetaStore {
     this.orphans = new Queue(batch, KEY_ORPHAN)
     this.graves = new Graves(batch)
     this.results = new Results(batch)
+    this.intents = new Intents(batch)
+    this.heldNames = new HeldNameRecords(batch)
+    this.outbox = new Outbox(batch)
   }
 
   /** Makes the root directory of an empty store; all that comes into it inherits its chunk size. */
@@ -210,6 +222,11 @@ export class MetaStore {
     }
     for (const step of error < 0 ? undoing.reverse() : followUps) step()
     return error
+  }
+
+  /** `done` is called with 0 once all that was committed before is safe against a power cut, or with an errno. */
+  sync(done: Done): void {
+    this.#batch.sync(done)
   }
 
   /** Runs `step` once the open batch is safe against a crash of this process; never if it is undone. */

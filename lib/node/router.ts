@@ -1,44 +1,17 @@
 import { EIO, FsError } from '../base/errno.js'
 import { type ByteRange, SERIAL_SPAN } from '../base/ids.js'
 import type { Positions } from '../ring/position.js'
-import type { CallDone, Transfer } from '../rpc/call.js'
+import { type CallDone, type Insistence, NO_TRANSFER, type Transfer } from '../rpc/call.js'
 import type { RpcClient } from '../rpc/client.js'
 import type { AnyMethod, Asked, Services } from '../rpc/services.js'
 import type { ReplyOf, RequestOf } from '../wire/methods.js'
+import { Own } from './own.js'
 
 /** Who has what: a ring of members. */
 export interface Owners {
   readonly members: number
   /** The member that has this position. */
   owner(position: number): number
-}
-
-/** This node asks itself: no message, and the answer comes before the question returns where nothing has to wait. */
-class Own<M extends AnyMethod> implements Asked<M> {
-  readonly member: number
-  readonly at: number
-  readonly bytes: number
-  readonly #transfer: Transfer
-  readonly #done: CallDone<M>
-
-  constructor(member: number, transfer: Transfer, done: CallDone<M>) {
-    this.member = member
-    this.at = transfer.at
-    this.bytes = transfer.bytes
-    this.#transfer = transfer
-    this.#done = done
-  }
-
-  place(_bytes: number, ready: (at: number) => void): void {
-    ready(this.#transfer.to)
-  }
-
-  /** A change of our own is never asked for twice. */
-  record(): void {}
-
-  answer(result: number, reply: ReplyOf<M> | null): void {
-    this.#done(result, reply)
-  }
 }
 
 /** Knows who has what, and asks: by a function call where it is this node, by a message where it is a peer. */
@@ -62,12 +35,37 @@ export class Router {
     return this.#owners.members
   }
 
+  ofPosition(position: number): number {
+    return this.#owners.owner(position)
+  }
+
   ofDentry(parent: number, name: ByteRange): number {
     return this.#owners.owner(this.#positions.ofDentry(parent, name))
   }
 
   ofInode(number: number): number {
     return this.#owners.owner(Math.floor(number / SERIAL_SPAN))
+  }
+
+  /** All members, by number. */
+  everybody(): number[] {
+    return Array.from({ length: this.members }, (_, member) => member)
+  }
+
+  /**
+   * Calls `done` with 0 when all of these members can be reached, at once if they can; with −EIO when that takes too
+   * long. What changes several nodes asks this first, so that it is not begun where it cannot be brought to an end.
+   */
+  whenUp(members: readonly number[], done: (error: number) => void): void {
+    this.#client.whenUp(
+      members.filter((member) => member !== this.self),
+      done,
+    )
+  }
+
+  /** All of these members can be reached. */
+  areUp(members: readonly number[]): boolean {
+    return members.every((member) => member === this.self || this.#client.isUp(member))
   }
 
   /** Asks a member. `done` is called inside of this only where the member is this node. */
@@ -92,7 +90,7 @@ export class Router {
       service.serve(request, asked as unknown as Asked<AnyMethod>)
     } catch (error) {
       if (!(error instanceof FsError)) throw error
-      done(-error.errno, null)
+      asked.answer(-error.errno, null)
     }
   }
 
@@ -112,5 +110,21 @@ export class Router {
         if (--left === 0) done(failure)
       })
     }
+  }
+
+  /** Asks a peer until it has answered. */
+  insist<M extends AnyMethod>(
+    member: number,
+    method: M,
+    request: RequestOf<M>,
+    insistence: Insistence,
+    done: CallDone<M>,
+  ): void {
+    this.#client.insist(member, method, request, insistence, done)
+  }
+
+  /** Asks without data. */
+  askBriefly<M extends AnyMethod>(member: number, method: M, request: RequestOf<M>, done: CallDone<M>): void {
+    this.ask(member, method, request, NO_TRANSFER, done)
   }
 }
