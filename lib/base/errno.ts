@@ -20,12 +20,14 @@ export const ENAMETOOLONG = 36 // A name has more than 255 bytes.
 export const ENOSYS = 38 // This operation does not exist here.
 export const ENOTEMPTY = 39 // The directory still has entries.
 export const ENODATA = 61 // No such attribute.
+export const EREMOTE = 66 // Not for this node to do: the asker has to ask another one.
 export const EPROTO = 71 // The peer on the other side broke the protocol.
 export const EREMCHG = 78 // The other node has another ring.
 export const EMSGSIZE = 90 // A message has more data than there is room for.
 export const EOPNOTSUPP = 95 // Not for this kind of file.
 export const ECONNRESET = 104 // The connection to a peer has ended.
 export const ETIMEDOUT = 110 // A request is older than it may be.
+export const EINPROGRESS = 115 // It is being done, and waits for a node that is away.
 export const ESTALE = 116 // The inode number is no longer valid.
 export const ECANCELED = 125 // The request was given up.
 

@@ -24,3 +24,14 @@ export interface ByteRange {
   offset: number
   length: number
 }
+
+export const EMPTY_RANGE: ByteRange = { bytes: new Uint8Array(0), offset: 0, length: 0 }
+
+export const bytesOf = ({ bytes, offset, length }: ByteRange): Uint8Array => bytes.subarray(offset, offset + length)
+
+/** Bytes that outlive the message that has brought them. */
+export const copyOf = (range: ByteRange): ByteRange => ({
+  bytes: bytesOf(range).slice(),
+  offset: 0,
+  length: range.length,
+})

@@ -32,6 +32,11 @@ export class Alone implements Operations {
     this.#share.forget(number, count)
   }
 
+  /** There is nobody else to have them. */
+  isLost(): boolean {
+    return false
+  }
+
   lookup(parent: number, name: ByteRange): number {
     const inode = this.#share.lookup(parent, name)
     if (inode === undefined) return -ENOENT

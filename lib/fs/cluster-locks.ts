@@ -1,63 +1,60 @@
-import type { ByteRange } from '../base/ids.js'
+import { EMPTY_RANGE } from '../base/ids.js'
 import { sooner } from '../chunk/then.js'
+import type { Belongings } from '../node/belongings.js'
+import { fieldsOf, ownLock, rangeOf } from '../node/lock-fields.js'
 import type { Router } from '../node/router.js'
-import { LOCK_TO_END, type LockFields } from '../node/services/locks.js'
 import { type Done, PENDING } from '../ports.js'
-import { NO_TRANSFER } from '../rpc/call.js'
 import { F_UNLCK, LOCK_END, type Lock } from '../share/locks.js'
-import { InodeRelease, LockInterrupt, LockSet, LockTest } from '../wire/methods.js'
+import { LockInterrupt, LockSet, LockTest } from '../wire/methods.js'
 import type { Known } from './known.js'
 import type { LockKind } from './operations.js'
 
-const encoder = new TextEncoder()
-const NOBODY: ByteRange = { bytes: new Uint8Array(0), offset: 0, length: 0 }
-
-/** Locks and open files of this node's processes, kept at the members that have the inodes; for {@link Cluster}. */
+/** Locks of this node's processes, kept at the members that have the inodes; for {@link Cluster}. */
 export class ClusterLocks {
   blocker: Lock | undefined
   readonly #router: Router
   readonly #known: Known
+  readonly #belongings: Belongings
   /** Inodes of which this node has had record locks: only their closes have to say so. */
   readonly #locked = new Set<number>()
-  /** Where a wait waits. */
+  /** Where a wait waits, and whether it was interrupted. */
   readonly #waits = new Map<string, number>()
 
-  constructor(router: Router, known: Known) {
+  constructor(router: Router, known: Known, belongings: Belongings) {
     this.#router = router
     this.#known = known
+    this.#belongings = belongings
   }
 
   test(number: number, kind: LockKind, lock: Lock, done: Done): number {
-    const request = { ...this.#known.ref(number), ...fieldsOf(kind, lock) }
+    const request = { ...this.#known.ref(number), ...fieldsOf(kind === 'flock', lock) }
     return sooner(done, (finish) =>
-      this.#router.ask(this.#router.ofInode(number), LockTest, request, NO_TRANSFER, (result, reply) => {
-        if (reply !== null) this.blocker = reply.type === F_UNLCK ? undefined : lockOf(reply)
+      this.#router.askBriefly(this.#router.ofInode(number), LockTest, request, (result, reply) => {
+        if (reply !== null) this.blocker = reply.type === F_UNLCK ? undefined : ownLock(reply)
         finish(Math.min(result, 0))
       }),
     )
   }
 
   set(number: number, kind: LockKind, lock: Lock, done: Done): number {
-    const request = { ...this.#known.ref(number), ...fieldsOf(kind, lock), wait: 0, id: NOBODY }
-    return this.#set(number, kind, request, done)
+    return this.#set(number, kind, lock, undefined, done)
   }
 
   wait(number: number, kind: LockKind, lock: Lock, id: string, done: Done): number {
-    const request = { ...this.#known.ref(number), ...fieldsOf(kind, lock), wait: 1, id: rangeOf(id) }
     this.#waits.set(id, this.#router.ofInode(number))
     const ended: Done = (result) => {
       this.#waits.delete(id)
       done(result)
     }
-    const result = this.#set(number, kind, request, ended)
+    const result = this.#set(number, kind, lock, id, ended)
     if (result !== PENDING) this.#waits.delete(id)
     return result
   }
 
+  /** Asked of a member that cannot be reached it waits with the wait that it is to end, and goes after it. */
   interrupt(id: string): void {
     const member = this.#waits.get(id)
-    if (member === undefined) return
-    this.#router.ask(member, LockInterrupt, { id: rangeOf(id) }, NO_TRANSFER, () => undefined)
+    if (member !== undefined) this.#router.askBriefly(member, LockInterrupt, { id: rangeOf(id) }, () => undefined)
   }
 
   /** Nothing has to be said where this node has locked nothing. */
@@ -67,41 +64,18 @@ export class ClusterLocks {
     return this.set(number, 'record', lock, done)
   }
 
-  release(number: number, handle: number, flockOwner: string | undefined): void {
-    if (!this.#known.has(number)) return
-    const owner = flockOwner === undefined ? NOBODY : rangeOf(flockOwner)
-    const request = { ...this.#known.ref(number), handle, owner }
-    this.#router.ask(this.#router.ofInode(number), InodeRelease, request, NO_TRANSFER, () => undefined)
-  }
-
-  #set(number: number, kind: LockKind, request: Parameters<typeof LockSet.request.put>[2], done: Done): number {
-    if (kind === 'record') this.#locked.add(number)
+  #set(number: number, kind: LockKind, lock: Lock, id: string | undefined, done: Done): number {
+    const isFlock = kind === 'flock'
+    const ref = this.#known.ref(number)
+    const wait = { wait: id === undefined ? 0 : 1, id: id === undefined ? EMPTY_RANGE : rangeOf(id) }
+    const request = { ...ref, ...fieldsOf(isFlock, lock), ...wait }
+    if (!isFlock) this.#locked.add(number)
+    const member = this.#router.ofInode(number)
     return sooner(done, (finish) =>
-      this.#router.ask(this.#router.ofInode(number), LockSet, request, NO_TRANSFER, (result) => finish(result)),
+      this.#router.askBriefly(member, LockSet, request, (result) => {
+        if (result >= 0 && member !== this.#router.self) this.#belongings.locked(number, ref.generation, isFlock, lock)
+        finish(result)
+      }),
     )
   }
 }
-
-const rangeOf = (text: string): ByteRange => {
-  const bytes = encoder.encode(text)
-  return { bytes, offset: 0, length: bytes.length }
-}
-
-const fieldsOf = (kind: LockKind, lock: Lock): LockFields => ({
-  flock: kind === 'flock' ? 1 : 0,
-  type: lock.type,
-  start: Math.min(lock.start, LOCK_TO_END),
-  end: Math.min(lock.end, LOCK_TO_END),
-  pid: lock.pid,
-  handle: lock.handle,
-  owner: rangeOf(lock.owner),
-})
-
-const lockOf = ({ type, start, end, pid, handle }: LockFields): Lock => ({
-  owner: '',
-  handle,
-  pid,
-  type,
-  start,
-  end: end === LOCK_TO_END ? LOCK_END : end,
-})

@@ -1,12 +1,13 @@
 import { ESTALE, fail } from '../base/errno.js'
 import { ROOT_INODE } from '../base/ids.js'
+import { INODE_HAS_ACL } from '../wire/records.js'
 import type { NumberedInode } from '../wire/struct.js'
 
 interface Entry {
   inode: NumberedInode
   /** References of the kernel. */
   count: number
-  /** The default access list of a directory as it was last seen, or null where it was not asked for. */
+  /** The default access list of a directory as it was when the inode was seen, or null where it did not come along. */
   defaultAcl: Uint8Array | null
   /** How long the file is at least, as long as its truncation epoch is this one. */
   size: number
@@ -20,6 +21,8 @@ export interface Extent {
   readonly size: number
   readonly epoch: number
 }
+
+const NO_ACL = new Uint8Array(0)
 
 /**
  * The inodes that this node's kernel holds, as they were when last seen. The kernel names an inode by its number alone;
@@ -36,7 +39,7 @@ export class Known {
 
   /** The kernel always holds the root directory. */
   start(root: NumberedInode): void {
-    this.#add(root)
+    this.#add(root, null)
   }
 
   /** ESTALE where the kernel does not hold it. */
@@ -61,11 +64,18 @@ export class Known {
     return { size: session === this.#sessionOf(number) ? size : 0, epoch }
   }
 
-  /** The inode was seen. */
-  note(inode: NumberedInode): void {
+  /** The default access list of a directory that the kernel holds; null where it has to be asked for. */
+  defaultAcl(number: number): Uint8Array | null {
+    const { inode, defaultAcl } = this.get(number)
+    return (inode.flags & INODE_HAS_ACL) === 0 ? NO_ACL : defaultAcl
+  }
+
+  /** The inode was seen, with its default access list or without. */
+  note(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const entry = this.#entries.get(inode.number)
     if (entry === undefined) return
     entry.inode = inode
+    entry.defaultAcl = defaultAcl
     this.#noteExtent(entry, inode.size, inode.truncationEpoch)
   }
 
@@ -75,16 +85,11 @@ export class Known {
     if (entry !== undefined) this.#noteExtent(entry, size, epoch)
   }
 
-  noteAcl(number: number, acl: Uint8Array): void {
-    const entry = this.#entries.get(number)
-    if (entry !== undefined) entry.defaultAcl = acl
-  }
-
-  hold(inode: NumberedInode): void {
+  hold(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const entry = this.#entries.get(inode.number)
-    if (entry === undefined) this.#add(inode)
+    if (entry === undefined) this.#add(inode, defaultAcl)
     else {
-      this.note(inode)
+      this.note(inode, defaultAcl)
       entry.count++
     }
   }
@@ -96,10 +101,10 @@ export class Known {
     if (entry.count <= 0) this.#entries.delete(number)
   }
 
-  #add(inode: NumberedInode): void {
+  #add(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const { number, size, truncationEpoch: epoch } = inode
     const session = this.#sessionOf(number)
-    this.#entries.set(number, { inode, count: 1, defaultAcl: null, size, epoch, session })
+    this.#entries.set(number, { inode, count: 1, defaultAcl, size, epoch, session })
   }
 
   /** Answers may overtake each other, so the larger size of an epoch is the newer one. */

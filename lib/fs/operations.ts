@@ -55,6 +55,12 @@ export interface Operations {
   hold(inode: NumberedInode): void
   forget(number: number, count: number): void
 
+  /**
+   * Locks that were set through this open file are lost to others, as their member could not be reached for too long:
+   * whatever is read or written through it fails.
+   */
+  isLost(handle: number): boolean
+
   lookup(parent: number, name: ByteRange, done: Done): number
   getattr(number: number, done: Done): number
   setattr(number: number, change: AttributeChange, done: Done): number

@@ -49,7 +49,7 @@ export class Spread {
         failed(result < 0 ? result : -ESTALE)
         return
       }
-      this.known.note(reply.inode)
+      this.known.note(reply.inode, null)
       refreshed({ size: reply.inode.size, epoch: reply.inode.truncationEpoch })
     })
   }

@@ -1,5 +1,5 @@
 import { EIO, ENOENT, fail } from '../base/errno.js'
-import type { Kv } from '../ports.js'
+import type { Done, Kv } from '../ports.js'
 
 /** What {@link Batch.get} and {@link Batch.seek} return where there is nothing. */
 export const ABSENT = -1
@@ -75,6 +75,10 @@ export class Batch {
     if (failure === 0) return this.#kv.commit()
     this.#kv.abort()
     return failure
+  }
+
+  sync(done: Done): void {
+    this.#kv.sync(done)
   }
 
   /** Makes the next {@link commit} undo everything. */

@@ -2,7 +2,7 @@ import { EIO, fail } from '../base/errno.js'
 import { getUint64BE, KEY_RESULT, putUint64BE, RECORD_VERSION } from '../wire/records.js'
 import { ABSENT, type Batch } from './batch.js'
 
-/** Bytes of a client: its id and its incarnation. */
+/** Bytes of a client: its id and its incarnation, which is 0 for a member's durable stream. */
 export const CLIENT_BYTES = 16
 const ID_BYTES = 8
 const KEY_BYTES = 1 + CLIENT_BYTES + 8
@@ -39,6 +39,11 @@ export class Results {
     this.#batch.put(this.#key(client, sequence), 4 + fields.length * 4)
   }
 
+  /** Takes a result back: what it speaks of was undone. */
+  remove(client: Uint8Array, sequence: number): void {
+    this.#batch.delete(this.#key(client, sequence))
+  }
+
   /** The client has got every result up to this sequence: deletes them, many at a time. */
   forget(client: Uint8Array, upTo: number): void {
     const name = client.join()
@@ -48,11 +53,12 @@ export class Results {
     this.#deleteWhere(client.subarray(0, CLIENT_BYTES), (key) => sequenceOf(key) <= upTo)
   }
 
-  /** Deletes all that this client's earlier incarnations have left. */
+  /** Deletes all that this client's earlier incarnations have left, but what belongs to its durable stream. */
   forgetEarlier(client: Uint8Array): void {
     const own = client.subarray(ID_BYTES)
     this.#deleteWhere(client.subarray(0, ID_BYTES), (key) => {
-      return own.some((byte, at) => byte !== key[1 + ID_BYTES + at])
+      const theirs = key.subarray(1 + ID_BYTES, 1 + CLIENT_BYTES)
+      return theirs.some((byte) => byte !== 0) && own.some((byte, at) => byte !== theirs[at])
     })
   }
 
@@ -68,7 +74,7 @@ export class Results {
       if (prefix.some((byte, at) => byte !== key[1 + at])) break
       const found = key.slice(0, KEY_BYTES)
       if (isDeleted(found)) doomed.push(found)
-      else if (sequenceOf(found) > 0 && prefix.length === CLIENT_BYTES) break // They are in order.
+      else if (prefix.length === CLIENT_BYTES) break // They are in order.
       next = following(found)
     }
     for (const found of doomed) {

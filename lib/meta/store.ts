@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { EIO, ENOSPC, ESTALE, FsError, fail } from '../base/errno.js'
 import { type InodeNumber, inodeNumber, ROOT_INODE } from '../base/ids.js'
 import { S_IFDIR, S_IFREG } from '../base/mode.js'
-import type { Clock, Hash32, Kv, Log } from '../ports.js'
+import type { Clock, Done, Hash32, Kv, Log } from '../ports.js'
 import { Positions } from '../ring/position.js'
 import {
   getInode,
@@ -21,8 +21,11 @@ import { Dentries } from './dentries.js'
 import { Departed } from './departed.js'
 import { Graves } from './graves.js'
 import { Holders } from './holders.js'
+import { HeldNameRecords } from './held-names.js'
 import { InlineData } from './inline.js'
 import { Inode } from './inode.js'
+import { Intents } from './intents.js'
+import { Outbox } from './outbox.js'
 import { Queue } from './queue.js'
 import { Results } from './results.js'
 import { Stamps } from './stamps.js'
@@ -61,6 +64,12 @@ export class MetaStore {
   readonly cuts: Cuts
   /** Freed inodes that they still have to be told of. */
   readonly departed: Departed
+  /** Changes on several nodes that are under way from here. */
+  readonly intents: Intents
+  /** Names of this node that intents of other nodes hold. */
+  readonly heldNames: HeldNameRecords
+  /** What other nodes have yet to be told. */
+  readonly outbox: Outbox
   readonly #batch: Batch
   readonly #log: Log
   readonly #cache: LRUCache<number, Inode>
@@ -95,6 +104,9 @@ export class MetaStore {
     this.holders = new Holders(batch)
     this.cuts = new Cuts(batch)
     this.departed = new Departed(batch)
+    this.intents = new Intents(batch)
+    this.heldNames = new HeldNameRecords(batch)
+    this.outbox = new Outbox(batch)
   }
 
   /** Makes the root directory of an empty store; all that comes into it inherits its chunk size. */
@@ -251,6 +263,11 @@ export class MetaStore {
     }
     for (const step of error < 0 ? undoing.reverse() : followUps) step()
     return error
+  }
+
+  /** `done` is called with 0 once all that was committed before is safe against a power cut, or with an errno. */
+  sync(done: Done): void {
+    this.#batch.sync(done)
   }
 
   /** Runs `step` once the open batch is safe against a crash of this process; never if it is undone. */

@@ -1,130 +1,123 @@
-import type { Turn } from '../meta/turn.js'
-import type { BufferPool, Clock, Log, Transport } from '../ports.js'
-import type { Positions } from '../ring/position.js'
+import { ECONNRESET } from '../base/errno.js'
+import type { Clock } from '../ports.js'
 import { type Observe, RpcClient } from '../rpc/client.js'
-import { RpcServer } from '../rpc/server.js'
 import { Services } from '../rpc/services.js'
-import type { Share } from '../share/share.js'
-import { Appends } from './appends.js'
-import { Departures } from './departures.js'
-import { FileHolders } from './holders.js'
-import { Parents } from './parents.js'
-import { type Owners, Router } from './router.js'
-import { DataServices } from './services/data.js'
-import { InodeServices } from './services/inodes.js'
-import { ListingServices } from './services/listing.js'
-import { LockServices } from './services/locks.js'
-import { MoveServices } from './services/moves.js'
-import { NameServices } from './services/names.js'
-import { PartServices } from './services/parts.js'
-import { Serving } from './services/serving.js'
-import { SpaceServices } from './services/space.js'
-import { Truncations } from './truncation.js'
+import { Reclaim, type RequestOf } from '../wire/methods.js'
+import { Belongings } from './belongings.js'
+import type { NodeParts } from './parts.js'
+import { Router } from './router.js'
+import { Served } from './served.js'
+import { Stream } from './stream.js'
 
-export interface NodeParts {
-  /** This node's number among the members; −1 where it has no share. */
-  readonly self: number
-  readonly owners: Owners
-  readonly epoch: number
-  /** How long a call waits for a peer that is away; Infinity: for ever. */
-  readonly timeoutMs: number
-  readonly positions: Positions
-  readonly transport: Transport
-  readonly pool: BufferPool
-  readonly clock: Clock
-  readonly log: Log
-  readonly turn: Turn
-  /** What of the file system lies here; undefined where nothing does. */
-  readonly share: Share | undefined
-}
-
-/** Calls that may be under way from this node to one other. */
+/** Calls of one rank that may be under way from this node to one other. */
 const CREDITS = 128
+
+/** When a peer is greeted again that was not ready for it. */
+const GREET_AGAIN_MS = 100
 
 /** One node of a cluster: what it serves to others, and the way to what they have. */
 export class Node {
   readonly router: Router
+  /** What this node's processes have open and have locked elsewhere. */
+  readonly belongings: Belongings
   /** Messages sent, by method. */
   readonly sent: ReadonlyMap<string, number>
+  readonly #clock: Clock
   readonly #client: RpcClient
-  readonly #server: RpcServer | undefined
+  readonly #served: Served | undefined
   readonly #channels = new Map<number, number>()
-  readonly #share: Share | undefined
-  readonly #appends: Appends | undefined
+  /** Ids and incarnations of the peers that were here. */
+  readonly #peers = new Map<number, string>()
 
+  /** Takes up at once what the last run of this node was in the middle of. */
   constructor(parts: NodeParts) {
-    const { self, owners, epoch, timeoutMs, positions, transport, pool, clock, log, turn, share } = parts
+    const { self, owners, epoch, timeoutMs, positions, transport, clock, turn, share } = parts
     const services = new Services()
     const observe: Observe = (seconds, nanoseconds) => share?.meta.stamps.observe(seconds, nanoseconds)
-    this.#share = share
-    this.#client = new RpcClient(transport, clock, { epoch, timeoutMs, credits: CREDITS }, observe)
+    const stream = share === undefined ? undefined : new Stream(share.meta, turn)
+    const settings = { epoch, timeoutMs, credits: CREDITS }
+    this.#clock = clock
+    this.#client = new RpcClient(transport, clock, settings, observe, stream ?? { acknowledged: 0 })
     this.sent = this.#client.sent
     this.router = new Router(self, owners, positions, this.#client, services)
-    if (share === undefined) return
-    const { meta } = share
-    const parents = new Parents(meta, turn, this.router)
-    meta.onAwaited = () => turn.endSoon()
-    const { router } = this
-    const holders = new FileHolders(meta, router)
-    const truncations = new Truncations({ share, holders, turn, clock, log })
-    const appends = new Appends(meta, holders, truncations)
-    this.#appends = appends
-    const ofFiles = { holders, truncations, appends }
-    const serving = new Serving({ services, share, router, parents, positions, pool, turn, log, ...ofFiles })
-    const names = new NameServices(serving)
-    new MoveServices(serving, names)
-    new InodeServices(serving)
-    const partServices = new PartServices(serving)
-    new DataServices(serving, partServices)
-    new SpaceServices(serving, partServices)
-    new ListingServices(serving)
-    new LockServices(serving)
-    const { results } = meta
-    const onceCommitted = (step: (error: number) => void): void => meta.onceCommitted(step)
-    const ports = { transport, pool, clock, log, services, results, onceCommitted, turn }
-    this.#server = new RpcServer(ports, epoch, observe)
-    truncations.recover()
-    new Departures(share, router, turn, clock).tellAll()
+    this.belongings = new Belongings((inode) => this.router.ofInode(inode), clock)
+    if (share === undefined || stream === undefined) return
+    this.#served = new Served({ ...parts, share, router: this.router, services, stream, observe })
+    this.#served.recover()
   }
 
   /** A session with a peer begins: what it asks is served from now on. */
   peerServed(member: number, channel: number, client: Uint8Array): void {
     this.peerDown(member)
     this.router.sessionChanged(member)
+    const before = this.#peers.get(member)
+    const isAnother = before !== undefined && before !== client.join()
+    this.#peers.set(member, client.join())
     this.#channels.set(member, channel)
-    this.#share?.meta.results.forgetEarlier(client)
-    this.#server?.open(channel, { member, id: client })
+    this.#served?.peerUp(member, channel, client, isAnother)
   }
 
   /** The peer serves this node, too: what was asked of it goes out. */
   peerUp(member: number): void {
     const channel = this.#channels.get(member)
-    if (channel !== undefined) this.#client.peerUp(member, channel)
+    if (channel === undefined) return
+    this.belongings.up(member)
+    this.#client.peerUp(member, channel, (ended) => this.#greet(member, channel, ended))
   }
 
   /** The session has ended; the peer may come back. */
   peerDown(member: number): void {
-    const channel = this.#channels.get(member)
-    if (channel !== undefined) this.#server?.close(channel)
+    this.#served?.peerDown(member, this.#channels.get(member) ?? 0)
     this.#channels.delete(member)
     this.router.sessionChanged(member)
-    this.#appends?.memberLost(member)
+    this.belongings.down(member)
     this.#client.peerDown(member)
   }
 
   /** The peer will not come back. */
   peerLeft(member: number): void {
     this.peerDown(member)
+    this.#served?.peerLeft(member)
     this.#client.peerLeft(member)
+  }
+
+  /** The peer has given a sign of life, on whatever connection: without these its locks end with its session only. */
+  heard(member: number): void {
+    this.belongings.heard(member)
   }
 
   /** A request of a peer; see TransportEvents. */
   request(channel: number, token: number, headAt: number, headBytes: number, slot: number, bytes: number): void {
-    this.#server?.request(channel, token, headAt, headBytes, slot, bytes)
+    this.#served?.server.request(channel, token, headAt, headBytes, slot, bytes)
   }
 
   /** A slot for peers has come free. */
   onSlotFree(): void {
-    this.#server?.onSlotFree()
+    this.#served?.server.onSlotFree()
+  }
+
+  /** Says first of all what this node has open and has locked there: the peer may not know any more, or not yet. */
+  #greet(member: number, channel: number, ended: () => void): void {
+    if (member < this.router.members) this.#reclaim(member, channel, this.belongings.listFor(member), ended)
+    else ended()
+  }
+
+  #reclaim(member: number, channel: number, list: RequestOf<typeof Reclaim>[], ended: () => void): void {
+    const [first, ...rest] = list
+    if (first === undefined) {
+      ended()
+      return
+    }
+    this.#client.askFirst(member, Reclaim, first, (result, reply) => {
+      if (result === -ECONNRESET || this.#channels.get(member) !== channel) return
+      if (reply === null) {
+        this.#clock.after(GREET_AGAIN_MS, () => {
+          if (this.#channels.get(member) === channel) this.#greet(member, channel, ended)
+        })
+        return
+      }
+      if (reply.lost !== 0) this.belongings.lose(member)
+      this.#reclaim(member, channel, rest, ended)
+    })
   }
 }

@@ -1,10 +1,11 @@
 import { EIO, FsError } from '../base/errno.js'
 import { type ByteRange, SERIAL_SPAN } from '../base/ids.js'
 import type { Positions } from '../ring/position.js'
-import type { CallDone, Transfer } from '../rpc/call.js'
+import { type CallDone, type Insistence, NO_TRANSFER, type Transfer } from '../rpc/call.js'
 import type { RpcClient } from '../rpc/client.js'
 import type { AnyMethod, Asked, Services } from '../rpc/services.js'
 import type { ReplyOf, RequestOf } from '../wire/methods.js'
+import { Own } from './own.js'
 
 /** Who has what: a ring of members. */
 export interface Owners {
@@ -17,35 +18,6 @@ export interface Owners {
 
 /** All chunks of the file lie with its inode. */
 export const LAYOUT_LOCAL = 1
-
-/** This node asks itself: no message, and the answer comes before the question returns where nothing has to wait. */
-class Own<M extends AnyMethod> implements Asked<M> {
-  readonly member: number
-  /** A change of our own is never asked for twice. */
-  readonly origin = null
-  readonly at: number
-  readonly bytes: number
-  readonly #transfer: Transfer
-  readonly #done: CallDone<M>
-
-  constructor(member: number, transfer: Transfer, done: CallDone<M>) {
-    this.member = member
-    this.at = transfer.at
-    this.bytes = transfer.bytes
-    this.#transfer = transfer
-    this.#done = done
-  }
-
-  place(_bytes: number, ready: (at: number) => void): void {
-    ready(this.#transfer.to)
-  }
-
-  record(): void {}
-
-  answer(result: number, reply: ReplyOf<M> | null): void {
-    this.#done(result, reply)
-  }
-}
 
 /** Knows who has what, and asks: by a function call where it is this node, by a message where it is a peer. */
 export class Router {
@@ -77,6 +49,10 @@ export class Router {
 
   get members(): number {
     return this.#owners.members
+  }
+
+  ofPosition(position: number): number {
+    return this.#owners.owner(position)
   }
 
   ofDentry(parent: number, name: ByteRange): number {
@@ -113,6 +89,27 @@ export class Router {
     return this.#sessions.get(member) ?? 0
   }
 
+  /** All members, by number. */
+  everybody(): number[] {
+    return Array.from({ length: this.members }, (_, member) => member)
+  }
+
+  /**
+   * Calls `done` with 0 when all of these members can be reached, at once if they can; with −EIO when that takes too
+   * long. What changes several nodes asks this first, so that it is not begun where it cannot be brought to an end.
+   */
+  whenUp(members: readonly number[], done: (error: number) => void): void {
+    this.#client.whenUp(
+      members.filter((member) => member !== this.self),
+      done,
+    )
+  }
+
+  /** All of these members can be reached. */
+  areUp(members: readonly number[]): boolean {
+    return members.every((member) => member === this.self || this.#client.isUp(member))
+  }
+
   /** Asks a member. `done` is called inside of this only where the member is this node. */
   ask<M extends AnyMethod>(
     member: number,
@@ -135,7 +132,7 @@ export class Router {
       service.serve(request, asked as unknown as Asked<AnyMethod>)
     } catch (error) {
       if (!(error instanceof FsError)) throw error
-      done(-error.errno, null)
+      asked.answer(-error.errno, null)
     }
   }
 
@@ -155,5 +152,21 @@ export class Router {
         if (--left === 0) done(failure)
       })
     }
+  }
+
+  /** Asks a peer until it has answered. */
+  insist<M extends AnyMethod>(
+    member: number,
+    method: M,
+    request: RequestOf<M>,
+    insistence: Insistence,
+    done: CallDone<M>,
+  ): void {
+    this.#client.insist(member, method, request, insistence, done)
+  }
+
+  /** Asks without data. */
+  askBriefly<M extends AnyMethod>(member: number, method: M, request: RequestOf<M>, done: CallDone<M>): void {
+    this.ask(member, method, request, NO_TRANSFER, done)
   }
 }

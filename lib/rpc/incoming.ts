@@ -1,5 +1,5 @@
 import type { AnyValues } from './call.js'
-import type { AnyMethod, Asked, Origin } from './services.js'
+import type { AnyMethod, Asked, Asker } from './services.js'
 
 /** A peer that asks, as its session knows it. */
 export interface Client {
@@ -8,16 +8,25 @@ export interface Client {
   readonly id: Uint8Array
 }
 
+/** Who asks for a change, in one of the two streams of a peer. */
+export interface Speaker {
+  readonly client: Uint8Array
+  /** The same as text. */
+  readonly name: string
+  readonly isDurable: boolean
+}
+
 /** What an {@link Incoming} needs of its server. */
 export interface Answering {
   place(incoming: Incoming, ready: (at: number) => void): void
   record(incoming: Incoming, reply: AnyValues): void
+  giveUp(incoming: Incoming, error: number): void
   answer(incoming: Incoming, result: number, reply: AnyValues | null): void
 }
 
 /** A request of a peer. */
 export class Incoming implements Asked<AnyMethod> {
-  /** Where the answer goes: a repetition may have come on another channel meanwhile. */
+  /** Where the answer goes: a repetition may have come on another channel meanwhile. Channel 0: nobody waits for it. */
   channel: number
   token: number
   /** The slot with the request's data, and the one with the answer's; −1: none. */
@@ -26,10 +35,13 @@ export class Incoming implements Asked<AnyMethod> {
   /** The result stands in the batch of the change already. */
   isRecorded = false
   readonly method: AnyMethod
-  readonly client: Client
+  readonly member: number
+  readonly speaker: Speaker
+  /** 0 for what may be done twice. */
   readonly sequence: number
-  /** Names the change among those of all clients. */
-  readonly key: string
+  readonly ageMs: number
+  /** The last run of this node was in the middle of it. */
+  readonly isResumed: boolean
   readonly at: number
   readonly bytes: number
   readonly #server: Answering
@@ -37,27 +49,40 @@ export class Incoming implements Asked<AnyMethod> {
   constructor(
     server: Answering,
     method: AnyMethod,
-    client: Client,
-    from: { channel: number; token: number; slot: number; at: number; bytes: number; sequence: number; key: string },
+    from: {
+      member: number
+      speaker: Speaker
+      channel: number
+      token: number
+      slot: number
+      at: number
+      bytes: number
+      sequence: number
+      ageMs: number
+      isResumed: boolean
+    },
   ) {
     this.#server = server
     this.method = method
-    this.client = client
+    this.member = from.member
+    this.speaker = from.speaker
     this.channel = from.channel
     this.token = from.token
     this.slot = from.slot
     this.at = from.at
     this.bytes = from.bytes
     this.sequence = from.sequence
-    this.key = from.key
+    this.ageMs = from.ageMs
+    this.isResumed = from.isResumed
   }
 
-  get member(): number {
-    return this.client.member
+  get asker(): Asker | null {
+    return this.sequence === 0 ? null : { client: this.speaker.client, sequence: this.sequence }
   }
 
-  get origin(): Origin | null {
-    return this.sequence === 0 ? null : { client: this.client.id, sequence: this.sequence }
+  /** Names the change among those of all clients. */
+  get key(): string {
+    return `${this.speaker.name}:${this.sequence}`
   }
 
   place(_bytes: number, ready: (at: number) => void): void {
@@ -66,6 +91,10 @@ export class Incoming implements Asked<AnyMethod> {
 
   record(reply: AnyValues): void {
     this.#server.record(this, reply)
+  }
+
+  giveUp(error: number): void {
+    this.#server.giveUp(this, error)
   }
 
   answer(result: number, reply: AnyValues | null): void {

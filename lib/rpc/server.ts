@@ -1,4 +1,4 @@
-import { EIO, EPROTO, EREMCHG, ETIMEDOUT, FsError } from '../base/errno.js'
+import { EINPROGRESS, EIO, EPROTO, EREMCHG, ETIMEDOUT, FsError } from '../base/errno.js'
 import { MESSAGE_HEAD_BYTES_MAX } from '../base/limits.js'
 import type { BufferPool, Clock, Log, Transport } from '../ports.js'
 import {
@@ -11,14 +11,16 @@ import {
 import { type Area, areaOf } from '../wire/struct.js'
 import type { AnyValues } from './call.js'
 import type { Observe } from './client.js'
-import { type Answering, type Client, Incoming } from './incoming.js'
-import type { AnyMethod, Serve, Services } from './services.js'
+import { type Answering, type Client, Incoming, type Speaker } from './incoming.js'
+import type { AnyMethod, Asker, Serve, Services } from './services.js'
 
 /** A request that is older than this when it arrives is refused: what it rests on may have been cleared away. */
 export const REQUEST_AGE_MS_MAX = 300_000
 
 /** Where the payload of a slot begins. */
 const HEAD_BYTES = 4096
+/** Bytes of a client's id, without its incarnation. */
+const ID_BYTES = 8
 
 /** Remembers what changes have answered, so that a repetition is answered and not done again. */
 export interface ResultStore {
@@ -26,6 +28,8 @@ export interface ResultStore {
   get(client: Uint8Array, sequence: number): Uint32Array | null
   /** Stores an answer in the open batch: it lasts if and only if the change does. */
   put(client: Uint8Array, sequence: number, fields: Uint32Array): void
+  /** Takes an answer back, in the batch that undoes the change. */
+  remove(client: Uint8Array, sequence: number): void
   /** The client has got all answers up to this one. */
   forget(client: Uint8Array, upTo: number): void
 }
@@ -39,7 +43,18 @@ export interface ServerPorts {
   readonly results: ResultStore
   /** Calls back with 0 once what was changed so far is committed, or with the errno for which it was undone. */
   readonly onceCommitted: (step: (error: number) => void) => void
+  /** The same once it is safe against a power cut. */
+  readonly onceDurable: (step: (error: number) => void) => void
+  /** Calls back when what the last run of this node owed to others is settled. */
+  readonly whenRecovered: (step: () => void) => void
   readonly turn: { endSoon(): void; spoil(): void }
+}
+
+/** A session's peer: what it says as its present incarnation, and what it says for good. */
+interface Session {
+  readonly member: number
+  readonly ordinary: Speaker
+  readonly durable: Speaker
 }
 
 /** The answering half: finds the service, keeps repetitions out, and answers after the commit. */
@@ -47,7 +62,9 @@ export class RpcServer implements Answering {
   readonly #ports: ServerPorts
   readonly #epoch: number
   readonly #observe: Observe
-  readonly #clients = new Map<number, Client>()
+  readonly #sessions = new Map<number, Session>()
+  /** The present incarnation of each peer that was ever here, by its id. */
+  readonly #present = new Map<string, string>()
   /** Changes that are being made, by client and sequence. */
   readonly #changing = new Map<string, Incoming>()
   /** Those that wait for a slot. */
@@ -57,6 +74,7 @@ export class RpcServer implements Answering {
   readonly #scratch = areaOf(new Uint32Array(MESSAGE_HEAD_BYTES_MAX / 4))
   readonly #head: RequestHead = {
     method: 0,
+    isDurable: false,
     epoch: 0,
     sequence: 0,
     acknowledged: 0,
@@ -74,12 +92,14 @@ export class RpcServer implements Answering {
   }
 
   /** Requests on this channel are this client's. */
-  open(channel: number, client: Client): void {
-    this.#clients.set(channel, client)
+  open(channel: number, { member, id }: Client): void {
+    const durable = id.slice().fill(0, ID_BYTES)
+    this.#present.set(durable.join(), id.join())
+    this.#sessions.set(channel, { member, ordinary: speakerOf(id), durable: speakerOf(durable) })
   }
 
   close(channel: number): void {
-    this.#clients.delete(channel)
+    this.#sessions.delete(channel)
   }
 
   /** A slot for peers has come free. */
@@ -87,14 +107,23 @@ export class RpcServer implements Answering {
     this.#waiting.shift()?.()
   }
 
+  /** Goes on with a change that the last run of this node was in the middle of: who has asked for it will ask again. */
+  resume(method: AnyMethod, member: number, { client, sequence }: Asker): Incoming {
+    const speaker = speakerOf(client)
+    const nobody = { channel: 0, token: 0, slot: -1, at: 0, bytes: 0 }
+    const incoming = new Incoming(this, method, { ...nobody, member, speaker, sequence, ageMs: 0, isResumed: true })
+    this.#changing.set(incoming.key, incoming)
+    return incoming
+  }
+
   /** A request has arrived; see TransportEvents. */
   request(channel: number, token: number, headAt: number, headBytes: number, slot: number, bytes: number): void {
     const head = this.#head
     const end = headAt + headBytes / 4
-    const client = this.#clients.get(channel)
+    const session = this.#sessions.get(channel)
     const isHead = getRequestHead(this.#inbox.words, headAt, end, head)
     const service = isHead ? this.#ports.services.get(head.method) : undefined
-    if (client === undefined || service === undefined) {
+    if (session === undefined || service === undefined) {
       this.#refuse(channel, token, slot, head.method & 0xff, -EPROTO)
       return
     }
@@ -106,14 +135,15 @@ export class RpcServer implements Answering {
       this.#refuse(channel, token, slot, method.number, error)
       return
     }
-    const { sequence, acknowledged } = head
-    const key = sequence === 0 ? '' : `${client.id.join()}:${sequence}`
+    const { sequence, acknowledged, ageMs, isDurable } = head
     const at = slot * this.#ports.pool.stride + HEAD_BYTES
-    const incoming = new Incoming(this, method, client, { channel, token, slot, at, bytes, sequence, key })
+    const speaker = isDurable ? session.durable : session.ordinary
+    const from = { member: session.member, speaker, channel, token, slot, at, bytes, sequence, ageMs, isResumed: false }
+    const incoming = new Incoming(this, method, from)
     if (sequence !== 0) {
-      if (this.#isRepeated(incoming)) return
-      this.#ports.results.forget(client.id, acknowledged)
-      this.#changing.set(key, incoming)
+      if (this.#isRepeated(incoming, fields)) return
+      this.#ports.results.forget(speaker.client, acknowledged)
+      this.#changing.set(incoming.key, incoming)
     }
     this.#serve(serve, fields, incoming)
     this.#ports.turn.endSoon()
@@ -137,23 +167,35 @@ export class RpcServer implements Answering {
   }
 
   record(incoming: Incoming, reply: AnyValues): void {
-    const { method, client, sequence } = incoming
-    if (sequence === 0) return
-    this.#ports.results.put(client.id, sequence, this.#encode(method, reply))
+    const { method, speaker, sequence } = incoming
+    if (sequence === 0 || (incoming.isResumed && !this.#isPresent(speaker))) return
+    this.#ports.results.put(speaker.client, sequence, this.#encode(method, reply))
     incoming.isRecorded = true
   }
 
+  giveUp(incoming: Incoming, error: number): void {
+    const { speaker, channel, token, method } = incoming
+    if (channel === 0) return
+    incoming.channel = 0
+    const words = this.#prepare(method.number, speaker.isDurable ? -EINPROGRESS : error)
+    this.#ports.transport.reply(channel, token, words * 4, 0, 0, -1)
+  }
+
   answer(incoming: Incoming, result: number, reply: AnyValues | null): void {
-    const { sequence, method } = incoming
-    const fields = reply === null || result < 0 ? null : this.#encode(method, reply)
-    if (fields !== null && sequence !== 0 && !incoming.isRecorded)
-      this.#ports.results.put(incoming.client.id, sequence, fields)
-    this.#ports.onceCommitted((error) => {
-      const status = result >= 0 && error < 0 ? error : Math.min(result, 0)
+    const { sequence, speaker } = incoming
+    const isDone = reply !== null && result >= 0
+    const fields = isDone ? this.#encode(incoming.method, reply) : null
+    if (isDone && sequence !== 0 && !incoming.isRecorded) this.record(incoming, reply)
+    else if (!isDone && incoming.isRecorded) this.#ports.results.remove(speaker.client, sequence)
+    const answered = (error: number): void => {
       if (sequence !== 0) this.#changing.delete(incoming.key)
       this.#giveBack(incoming.slot)
+      // Whether it is safe cannot be told: whoever has asked for that has to ask again.
+      const status = result >= 0 && error < 0 ? (speaker.isDurable ? -EINPROGRESS : error) : Math.min(result, 0)
       this.#send(incoming, status, status < 0 ? null : fields, status < 0 ? 0 : result)
-    })
+    }
+    if (isDone && speaker.isDurable) this.#ports.onceDurable(answered)
+    else this.#ports.onceCommitted(answered)
     this.#ports.turn.endSoon()
   }
 
@@ -178,27 +220,46 @@ export class RpcServer implements Answering {
   }
 
   #objection(method: AnyMethod): number {
-    const { epoch, ageMs, sequence } = this.#head
+    const { epoch, ageMs, sequence, isDurable } = this.#head
     if (epoch !== this.#epoch) return -EREMCHG
-    if (ageMs > REQUEST_AGE_MS_MAX) return -ETIMEDOUT
+    // What is owed for good may be of any age; where that matters, the service looks.
+    if (ageMs > REQUEST_AGE_MS_MAX && !isDurable) return -ETIMEDOUT
     return method.changes === (sequence !== 0) ? 0 : -EPROTO
   }
 
   /** A change that is under way, or was made already: the first one's result goes to whoever asked last. */
-  #isRepeated(incoming: Incoming): boolean {
-    const { client, sequence, key, channel, token } = incoming
+  #isRepeated(incoming: Incoming, request: AnyValues): boolean {
+    const { speaker, sequence, key, channel, token, method, slot } = incoming
     const changing = this.#changing.get(key)
     if (changing !== undefined) {
-      this.#giveBack(incoming.slot)
+      this.#giveBack(slot)
       changing.channel = channel
       changing.token = token
       return true
     }
-    const fields = this.#ports.results.get(client.id, sequence)
+    const fields = this.#ports.results.get(speaker.client, sequence)
     if (fields === null) return false
-    this.#giveBack(incoming.slot)
-    this.#send(incoming, 0, fields, 0)
+    incoming.slot = -1
+    this.#giveBack(slot)
+    const reply = method.reply.get(areaOf(fields), 0, fields.length)
+    if (reply !== null) this.#ports.services.get(method.number)?.repeat?.(request, reply, incoming.member)
+    const answered = (error: number): void => {
+      this.#send(incoming, error < 0 ? -EINPROGRESS : 0, error < 0 ? null : fields, 0)
+    }
+    // The change is made, but what it owes to others may not have reached them before this node has started anew.
+    this.#ports.whenRecovered(() => {
+      if (speaker.isDurable) this.#ports.onceDurable(answered)
+      else answered(0)
+      this.#ports.turn.endSoon()
+    })
     return true
+  }
+
+  /** False for a client whose next incarnation is here already: nobody would ever fetch its results. */
+  #isPresent({ client, name, isDurable }: Speaker): boolean {
+    if (isDurable) return true
+    const present = this.#present.get(client.slice().fill(0, ID_BYTES).join())
+    return present === undefined || present === name
   }
 
   #giveBack(slot: number): void {
@@ -215,6 +276,10 @@ export class RpcServer implements Answering {
 
   #send({ method, channel, token, answerSlot }: Incoming, status: number, fields: Uint32Array | null, bytes: number) {
     const { pool, transport } = this.#ports
+    if (channel === 0) {
+      this.#giveBack(answerSlot)
+      return
+    }
     const at = Math.max(answerSlot, 0) * pool.stride + HEAD_BYTES
     const words = this.#prepare(method.number, status, fields)
     transport.reply(channel, token, words * 4, at, bytes, answerSlot)
@@ -231,3 +296,9 @@ export class RpcServer implements Answering {
     return REPLY_HEAD_WORDS + (fields?.length ?? 0)
   }
 }
+
+const speakerOf = (client: Uint8Array): Speaker => ({
+  client,
+  name: client.join(),
+  isDurable: client.subarray(ID_BYTES).every((byte) => byte === 0),
+})

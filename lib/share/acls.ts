@@ -59,6 +59,12 @@ export function setDefaultAcl(context: Context, inode: Inode, value: Uint8Array)
   else store(context, inode, DEFAULT_ACL, acl)
 }
 
+/** Takes both lists away. */
+export function removeAcls(context: Context, inode: Inode): void {
+  remove(context, inode, ACCESS_ACL)
+  remove(context, inode, DEFAULT_ACL)
+}
+
 function load(context: Context, inode: Inode, name: ByteRange): Acl | null {
   if ((inode.flags & INODE_HAS_ACL) === 0) return null
   const { xattrs } = context.meta

@@ -5,6 +5,7 @@ import { NAME_BYTES_MAX } from '../base/limits.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Holds } from './holds.js'
+import type { Opens } from './opens.js'
 
 /** Who asks, and with which umask. The kernel has checked permissions already (default_permissions). */
 export interface Caller {
@@ -19,6 +20,7 @@ export interface Context {
   readonly meta: MetaStore
   readonly chunks: ChunkStore
   readonly holds: Holds
+  readonly opens: Opens
   /** Inodes that have lost their last name and are held still. */
   readonly unnamed: Set<number>
   readonly accessTimes: AccessTimes
@@ -42,13 +44,16 @@ export function directoryFor(context: Context, number: number, name: ByteRange):
 
 /** Frees an inode that has no name, or remembers that it has to be freed once nobody holds it. */
 export function unlinked(context: Context, inode: Inode): void {
-  if (!context.holds.has(inode.number)) {
+  if (!isHeld(context, inode.number)) {
     freeInode(context, inode)
     return
   }
   context.meta.orphans.add(inode.number)
   setUnnamed(context, inode.number, true)
 }
+
+/** The kernel of this node holds it, or some node has it open. */
+export const isHeld = ({ holds, opens }: Context, number: number): boolean => holds.has(number) || opens.has(number)
 
 /** Notes that an inode has no name, or has one again; the note goes the way of the batch that says so. */
 export function setUnnamed({ meta, unnamed }: Context, number: number, is: boolean): void {

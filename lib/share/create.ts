@@ -6,7 +6,7 @@ import { Dentry, type DirectoryRef } from '../meta/dentries.js'
 import { BURIED } from '../meta/graves.js'
 import type { Inode } from '../meta/inode.js'
 import type { Acl } from './acl.js'
-import { defaultAclOf, inheritAcls } from './acls.js'
+import { defaultAclOf, inheritAcls, removeAcls } from './acls.js'
 import { type Caller, type Context, directoryFor, setUnnamed } from './context.js'
 
 /** What a new inode takes over from its directory, but for the default access list. */
@@ -53,11 +53,20 @@ export class Creation {
 
   /** open(2) with O_TMPFILE: an inode without a name, gone when nobody holds it, unless it is linked before. */
   tmpfile(parent: number, mode: number, caller: Caller): Inode {
-    const { meta } = this.#context
-    const directory = meta.inode(parent)
-    meta.mustGrow()
+    const directory = this.#context.meta.inode(parent)
     const acl = defaultAclOf(this.#context, directory)
-    const inode = this.#inode(directory, acl, meta.freePosition(), mode, 0, caller)
+    return this.#temporary(directory, acl, this.#context.meta.freePosition(), mode, caller)
+  }
+
+  /** The same at a given position, for a directory whose inode may lie elsewhere. */
+  tmpfileAt(position: number, directory: Inherited, mode: number, caller: Caller): Inode {
+    return this.#temporary(directory, directory.defaultAcl, position, mode, caller)
+  }
+
+  #temporary(directory: Ancestor, acl: Acl | null, position: number, mode: number, caller: Caller): Inode {
+    const { meta } = this.#context
+    meta.mustGrow()
+    const inode = this.#inode(directory, acl, position, mode, 0, caller)
     meta.orphans.add(inode.number)
     setUnnamed(this.#context, inode.number, true)
     return inode
@@ -102,6 +111,13 @@ export class Creation {
     return this.#createIn(directory, directory.defaultAcl, name, mode, rdev, caller)
   }
 
+  /** Gives a new inode once more what its directory hands down: what was known of that when it was made was old. */
+  reinherit(inode: Inode, directory: Inherited, mode: number, caller: Caller): void {
+    removeAcls(this.#context, inode)
+    this.#inherit(inode, directory, directory.defaultAcl, mode, caller)
+    this.#context.meta.stamp(inode, false)
+  }
+
   #create(directory: Inode, name: ByteRange, mode: number, rdev: number, caller: Caller): Inode {
     const inode = this.#createIn(directory, defaultAclOf(this.#context, directory), name, mode, rdev, caller)
     if (inode.isDirectory) directory.nlink++
@@ -123,12 +139,16 @@ export class Creation {
 
   /** A new inode with the owner, group and permissions that its directory and the caller give it. */
   #inode(directory: Ancestor, acl: Acl | null, position: number, mode: number, rdev: number, caller: Caller): Inode {
-    const setgid = (directory.mode & S_ISGID) !== 0
-    const gid = setgid ? directory.gid : caller.gid
-    const bits = setgid && isDirectory(mode) ? mode | S_ISGID : mode
-    const inode = this.#context.meta.create(position, bits, caller.uid, gid, directory)
+    const inode = this.#context.meta.create(position, mode, caller.uid, caller.gid, directory)
     inode.rdev = rdev
-    inheritAcls(this.#context, acl, inode, caller.umask)
+    this.#inherit(inode, directory, acl, mode, caller)
     return inode
+  }
+
+  #inherit(inode: Inode, directory: Ancestor, acl: Acl | null, mode: number, caller: Caller): void {
+    const setgid = (directory.mode & S_ISGID) !== 0
+    inode.gid = setgid ? directory.gid : caller.gid
+    inode.mode = setgid && isDirectory(mode) ? mode | S_ISGID : mode
+    inheritAcls(this.#context, acl, inode, caller.umask)
   }
 }

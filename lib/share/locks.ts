@@ -1,4 +1,4 @@
-import { EAGAIN, EDEADLK, EINTR } from '../base/errno.js'
+import { EAGAIN, EDEADLK, EINTR, EIO } from '../base/errno.js'
 
 export const F_RDLCK = 0
 export const F_WRLCK = 1
@@ -107,6 +107,41 @@ export class Locks {
     if (table === undefined || !table.held.some((lock) => lock.handle === handle)) return
     table.held = table.held.filter((lock) => lock.handle !== handle)
     this.#serve(inode, table)
+  }
+
+  /** Sets a lock whoever else has one: it was set before, and is only remembered here. */
+  restore(inode: number, lock: Lock): void {
+    const table = this.#tables.get(inode) ?? { held: [], waiting: [] }
+    table.held = replaced(table.held, lock)
+    this.#tables.set(inode, table)
+    this.#forgetEmpty(inode, table)
+  }
+
+  /**
+   * Puts `locks` in the place of all that these owners have; what they wait for ends with −EIO. Others get what has
+   * come free only after that.
+   */
+  replace(isTheirs: (owner: string) => boolean, locks: Iterable<readonly [inode: number, lock: Lock]>): void {
+    const ended: Waiter[] = []
+    const touched = [...this.#tables].filter(([, { held, waiting }]) =>
+      [...held, ...waiting.map(({ lock }) => lock)].some(({ owner }) => isTheirs(owner)),
+    )
+    for (const [, table] of touched) {
+      table.held = table.held.filter(({ owner }) => !isTheirs(owner))
+      ended.push(...table.waiting.filter(({ lock }) => isTheirs(lock.owner)))
+      table.waiting = table.waiting.filter(({ lock }) => !isTheirs(lock.owner))
+    }
+    for (const [inode, lock] of locks) this.restore(inode, lock)
+    for (const [inode, table] of touched) this.#serve(inode, table)
+    for (const { lock, done } of ended) {
+      this.#waitsFor.delete(lock.owner)
+      done(-EIO)
+    }
+  }
+
+  /** All locks that are held. */
+  *list(): Generator<readonly [inode: number, lock: Lock]> {
+    for (const [inode, { held }] of this.#tables) for (const lock of held) yield [inode, lock]
   }
 
   /** False lets a close skip its work: nobody has locked or waits for this inode. */

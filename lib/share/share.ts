@@ -11,10 +11,11 @@ import type { MetaStore } from '../meta/store.js'
 import type { Disk, DiskFigures, Done } from '../ports.js'
 import type { StatfsFigures } from '../wire/kernel.js'
 import { type AttributeChange, accessed, dropPrivileges, setattr } from './attributes.js'
-import { type AccessTimes, type Caller, type Context, freeInode } from './context.js'
+import { type AccessTimes, type Caller, type Context, freeInode, isHeld, setUnnamed } from './context.js'
 import { Creation } from './create.js'
 import { Holds } from './holds.js'
 import { Locks } from './locks.js'
+import { Opens } from './opens.js'
 import { Removal } from './remove.js'
 import { ExtendedAttributes, removeCapability } from './xattr.js'
 
@@ -45,6 +46,8 @@ export class Share {
   /** Record locks and flock(2) locks. */
   readonly recordLocks = new Locks(true)
   readonly fileLocks = new Locks(false)
+  /** Which nodes have which inodes open; without peers nobody says. */
+  readonly opens = new Opens()
   readonly accessTimes: AccessTimes = { ofFiles: true, ofDirectories: true }
   /** What operations on entries and inodes are made of, for those that span several nodes. */
   readonly context: Context
@@ -57,8 +60,9 @@ export class Share {
     this.meta = meta
     this.#disk = disk
     const chunks = new ChunkStore(ports)
-    const { accessTimes } = this
-    this.context = { meta, chunks, holds: new Holds(), unnamed: new Set(), accessTimes }
+    const { accessTimes, opens } = this
+    this.context = { meta, chunks, holds: new Holds(), opens, unnamed: new Set(), accessTimes }
+    opens.onKnown = () => this.#freeUnheld()
     this.create = new Creation(this.context)
     this.remove = new Removal(this.context)
     this.xattrs = new ExtendedAttributes(this.context)
@@ -66,12 +70,15 @@ export class Share {
 
   /**
    * Frees what the last run of this node held without a name, and removes the backing files that it left to remove.
-   * `done` is called with 0 when the file system may be used, or with a negative errno.
+   * `done` is called with 0 when the file system may be used, or with a negative errno. `peers` may have opened what
+   * has no name: it stays until they have said what they have open.
    */
-  recover(done: Done): void {
+  recover(done: Done, peers: readonly number[] = []): void {
+    this.opens.await(peers)
     for (const number of this.meta.orphans.list()) {
       const inode = this.meta.find(number)
       if (inode === undefined) this.meta.orphans.remove(number)
+      else if (this.opens.has(number)) setUnnamed(this.context, number, true)
       else freeInode(this.context, inode)
     }
     // On a full store names and files can be removed; new ones wait for room, and for the reservation.
@@ -102,9 +109,23 @@ export class Share {
 
   /** Takes `count` references back; an inode without a name is freed with the last one. */
   forget(number: number, count: number): void {
-    const { holds, unnamed } = this.context
-    if (!holds.drop(number, count) || !unnamed.has(number)) return
-    freeInode(this.context, this.meta.inode(number))
+    if (this.context.holds.drop(number, count)) this.#freeIfUnheld(number)
+  }
+
+  /** A node opens an inode; where the turn is undone, it has not. */
+  opened(number: number, member: number, id: number): void {
+    this.opens.add(number, member, id)
+    if (this.meta.isOpen) this.meta.ifUndone(() => this.opens.remove(number, member, id))
+  }
+
+  /** A node closes an inode; one without a name is freed with the last one. */
+  closed(number: number, member: number, id: number): void {
+    if (this.opens.remove(number, member, id)) this.#freeIfUnheld(number)
+  }
+
+  /** All that a node has open. */
+  reopened(member: number, opens: Iterable<readonly [inode: number, id: number]>): void {
+    for (const number of this.opens.replace(member, opens)) this.#freeIfUnheld(number)
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {
@@ -224,7 +245,9 @@ export class Share {
 
   /** Ends all work: frees what is held without a name, and waits for the removal of backing files. */
   stop(done: () => void): void {
-    for (const number of this.context.unnamed) freeInode(this.context, this.meta.inode(number))
+    for (const number of this.context.unnamed) {
+      if (!this.opens.has(number)) freeInode(this.context, this.meta.inode(number))
+    }
     this.meta.commit()
     this.context.chunks.close(done)
   }
@@ -247,6 +270,15 @@ export class Share {
       return result
     }
     return ending(change, changed, done)
+  }
+
+  #freeUnheld(): void {
+    for (const number of [...this.context.unnamed]) this.#freeIfUnheld(number)
+  }
+
+  #freeIfUnheld(number: number): void {
+    if (!this.context.unnamed.has(number) || isHeld(this.context, number)) return
+    freeInode(this.context, this.meta.inode(number))
   }
 
   #regular(number: number): Inode {

@@ -11,26 +11,43 @@ export interface Method<Q extends Shape, R extends Shape> {
   readonly reply: Struct<R>
   /** It may take for ever, so it takes no credit. */
   readonly isPatient?: boolean
+  /**
+   * Who serves a method may have to ask others, but only by methods of a higher rank; and each rank has credits of its
+   * own. So whatever waits, waits for something that can be asked: no circle of nodes waits for itself.
+   */
+  readonly rank: Rank
   /** Doing it twice would do harm: it is asked with a sequence, and a repetition gets the first one's result. */
   readonly changes: boolean
 }
+
+/** 0: what a kernel asks for; 1: what serving that asks others to do with their entries; 2: what asks nobody. */
+export type Rank = 0 | 1 | 2
+export const RANKS = 3
 
 export type RequestOf<M> = M extends Method<infer Q, Shape> ? Values<Q> : never
 export type ReplyOf<M> = M extends Method<Shape, infer R> ? Values<R> : never
 
 function reads<Q extends Shape, R extends Shape>(number: number, name: string, request: Q, reply: R): Method<Q, R> {
-  return { name, number, request: new Struct(request), reply: new Struct(reply), changes: false }
+  return { name, number, request: new Struct(request), reply: new Struct(reply), changes: false, rank: 0 }
 }
 
 function changes<Q extends Shape, R extends Shape>(number: number, name: string, request: Q, reply: R): Method<Q, R> {
   return { ...reads(number, name, request, reply), changes: true }
 }
 
+const ranked = <Q extends Shape, R extends Shape>(rank: Rank, method: Method<Q, R>): Method<Q, R> => ({
+  ...method,
+  rank,
+})
+
 /** A directory: whoever is asked about its entries need not have its inode. */
 const DIRECTORY = { parent: 'u64', parentGeneration: 'u32' } as const
 const INODE = { number: 'u64', generation: 'u32' } as const
-/** What an entry refers to, and its inode where that lies beside it. */
-const ENTRY = { child: 'u64', childGeneration: 'u32', kind: 'u32', inode: 'inode' } as const
+const CHILD = { child: 'u64', childGeneration: 'u32', kind: 'u32' } as const
+/** What an entry refers to, and its inode, with a directory's default access list, where that lies beside it. */
+const ENTRY = { ...CHILD, inode: 'inode', defaultAcl: 'bytes' } as const
+/** A stamp of the hybrid clock. */
+const STAMP = { seconds: 'i64', nanoseconds: 'u32' } as const
 /** A time to set: kind 0 leaves it, 1 takes the present, 2 the given one. */
 const TIMES = {
   atimeKind: 'u32',
@@ -64,26 +81,26 @@ const LOCK = {
 
 export const MetadataLookup = reads(1, 'MetadataLookup', { ...DIRECTORY, name: 'bytes' }, ENTRY)
 
+/** Who makes an inode, and what. */
+const MADE = { mode: 'u32', rdev: 'u32', uid: 'u32', gid: 'u32', umask: 'u32' } as const
+
 /**
- * `existing` 1: an existing entry is the result, not EEXIST. `open` 1: an inode that lies beside the entry is
- * opened, too. The data is the target of a symbolic link.
+ * `existing` 1: an existing entry is the result, not EEXIST. `open`: an inode that lies beside the entry is opened too,
+ * under this id; 0: it is not. The data is the target of a symbolic link.
  */
 export const MetadataCreate = changes(
   2,
   'MetadataCreate',
-  {
-    ...DIRECTORY,
-    ...INHERITED,
-    existing: 'u32',
-    open: 'u32',
-    mode: 'u32',
-    rdev: 'u32',
-    uid: 'u32',
-    gid: 'u32',
-    umask: 'u32',
-    name: 'bytes',
-  },
+  { ...DIRECTORY, ...INHERITED, existing: 'u32', open: 'u64', ...MADE, name: 'bytes' },
   ENTRY,
+)
+
+/** An open file without a name, at any position that the asked member has. */
+export const MetadataTemporary = changes(
+  30,
+  'MetadataTemporary',
+  { ...DIRECTORY, ...INHERITED, open: 'u64', ...MADE },
+  { inode: 'inode' },
 )
 
 export const MetadataGet = reads(3, 'MetadataGet', INODE, { inode: 'inode', defaultAcl: 'bytes' })
@@ -97,7 +114,7 @@ export const MetadataUpdate = changes(
 )
 
 /** Takes an entry away, of a directory only where `directory` is 1. */
-export const MetadataDelete = changes(5, 'MetadataDelete', { ...DIRECTORY, directory: 'u32', name: 'bytes' }, ENTRY)
+export const MetadataDelete = changes(5, 'MetadataDelete', { ...DIRECTORY, directory: 'u32', name: 'bytes' }, {})
 
 /**
  * Bytes of a file, of the member that has these chunks. `guarded` 1: only as long as the inode's truncation epoch is
@@ -177,50 +194,84 @@ export const PartSeek = reads(
   { offset: 'u64', found: 'u32' },
 )
 
-/** The parent's part of a change of its entries: links gained (or lost), and when. */
-export const ParentUpdate = changes(
-  8,
-  'ParentUpdate',
-  { ...INODE, links: 'i64', seconds: 'i64', nanoseconds: 'u32' },
-  {},
+/** A directory has so many subdirectories more, or fewer. The reply is what it hands down. */
+export const ParentUpdate = ranked(2, changes(8, 'ParentUpdate', { ...INODE, links: 'i64', ...STAMP }, INHERITED))
+
+/**
+ * Something of the inode has changed elsewhere: `modified` 1 the entries of a directory, 0 a name of it. The reply is
+ * what a directory hands down.
+ */
+export const InodeTouch = ranked(2, reads(31, 'InodeTouch', { ...INODE, modified: 'u32', ...STAMP }, INHERITED))
+
+/**
+ * Freezes a directory that has no entries here (1; else ENOTEMPTY), buries it (2), or lets it go on (0). `saga` names
+ * the intent of the sender that will have the last word.
+ */
+export const DirectoryGrave = ranked(2, changes(24, 'DirectoryGrave', { ...INODE, state: 'u32', saga: 'u64' }, {}))
+
+/** A name of the inode goes (`links` −1), and with it a directory; `parent`: where a directory is now. */
+export const InodeLinks = ranked(
+  2,
+  changes(25, 'InodeLinks', { ...INODE, links: 'i64', parent: 'u64', parentGeneration: 'u32', ...STAMP }, {}),
 )
 
-/** Freezes a directory that has no entries here (1; else ENOTEMPTY), buries it (2), or lets it go on (0). */
-export const DirectoryGrave = changes(24, 'DirectoryGrave', { ...INODE, state: 'u32' }, {})
-
-/** A name of the inode comes (`links` 1) or goes (−1); a directory goes whole. `parent`: where a directory is. */
-export const InodeLinks = changes(
-  25,
-  'InodeLinks',
-  { ...INODE, links: 'i64', parent: 'u64', parentGeneration: 'u32' },
-  { inode: 'inode' },
+/** The directory that a directory is in. */
+export const DirectoryParent = ranked(
+  2,
+  reads(35, 'DirectoryParent', INODE, { parent: 'u64', parentGeneration: 'u32' }),
 )
+
+/** What asks for a name: an intent of the sender, as old as this stamp says; the older one may wait for a name. */
+const CLAIM = { saga: 'u64', ...STAMP } as const
 
 /**
  * Makes an entry for an inode that is there. `replace`: 0 EEXIST where there is one, 1 it is replaced, 2 there must be
- * one (an exchange). The reply is what was replaced, or zeros.
+ * one, which becomes an entry elsewhere (an exchange). `expected`: the child that is to be replaced, or 0: any.
+ * `links`: subdirectories that the directory gains, apart from one that is replaced for good. The reply is what was
+ * replaced, or zeros. EAGAIN: an older intent has the name, or another child than expected; nothing was done.
  */
-export const DentryPut = changes(
-  26,
-  'DentryPut',
-  { ...DIRECTORY, replace: 'u32', child: 'u64', childGeneration: 'u32', kind: 'u32', name: 'bytes' },
-  { child: 'u64', childGeneration: 'u32', kind: 'u32' },
+export const DentryPut = ranked(
+  1,
+  changes(
+    26,
+    'DentryPut',
+    { ...DIRECTORY, replace: 'u32', ...CHILD, expected: 'u64', links: 'i64', ...CLAIM, name: 'bytes' },
+    CHILD,
+  ),
 )
 
-/** rename(2) of an entry that this member has; see Removal.rename for `flags`. */
-export const Rename = changes(
-  27,
-  'Rename',
-  {
-    ...DIRECTORY,
-    toParent: 'u64',
-    toParentGeneration: 'u32',
-    flags: 'u32',
-    name: 'bytes',
-    toName: 'bytes',
-  },
-  {},
+/** What an entry refers to, whoever holds its name. ENOENT. */
+export const DentryPeek = ranked(2, reads(38, 'DentryPeek', { ...DIRECTORY, name: 'bytes' }, CHILD))
+
+/** Holds a name, which others then wait for, until DentryTake of the same saga. ENOENT. */
+export const DentryHold = ranked(1, changes(32, 'DentryHold', { ...DIRECTORY, ...CLAIM, name: 'bytes' }, CHILD))
+
+/**
+ * Ends the hold of a name. `take` 1: its entry goes, or becomes `child`'s where that is not 0. `links`: subdirectories
+ * that the directory gains.
+ */
+export const DentryTake = ranked(
+  1,
+  changes(33, 'DentryTake', { ...DIRECTORY, take: 'u32', ...CHILD, links: 'i64', saga: 'u64', name: 'bytes' }, {}),
 )
+
+const MOVE = {
+  ...DIRECTORY,
+  toParent: 'u64',
+  toParentGeneration: 'u32',
+  flags: 'u32',
+  name: 'bytes',
+  toName: 'bytes',
+} as const
+
+/**
+ * rename(2) of an entry that this member has; see Removal.rename for `flags`. EREMOTE: a directory may get another
+ * parent, and that is for RenameAcross.
+ */
+export const Rename = changes(27, 'Rename', MOVE, {})
+
+/** The same, asked of the member that has the root: there all directories that get other parents wait in line. */
+export const RenameAcross = changes(34, 'RenameAcross', MOVE, {})
 
 export const Link = changes(28, 'Link', { ...INODE, ...DIRECTORY, name: 'bytes' }, { inode: 'inode' })
 
@@ -238,13 +289,33 @@ export const SetXattr = changes(12, 'SetXattr', { ...INODE, flags: 'u32', killSe
 export const ListXattrs = reads(13, 'ListXattrs', { ...INODE, size: 'u32', privileged: 'u32' }, { length: 'u32' })
 export const RemoveXattr = changes(14, 'RemoveXattr', { ...INODE, name: 'bytes' }, {})
 
-export const InodeOpen = changes(
-  15,
-  'InodeOpen',
-  { ...INODE, truncate: 'u32', killPrivileges: 'u32' },
+/** Opens a file, under an id that names this opening among all of the asking node. */
+export const InodeOpen = reads(15, 'InodeOpen', { ...INODE, id: 'u64' }, { inode: 'inode' })
+/** The same with O_TRUNC. */
+export const InodeOpenEmpty = changes(
+  36,
+  'InodeOpenEmpty',
+  { ...INODE, id: 'u64', killPrivileges: 'u32' },
   { inode: 'inode' },
 )
-export const InodeRelease = changes(16, 'InodeRelease', { ...INODE, handle: 'u64', owner: 'bytes' }, {})
+/** Ends the opening `id`, and the locks that were set through `handle` or by `owner` (of flock(2), if any). */
+export const InodeRelease = reads(16, 'InodeRelease', { ...INODE, id: 'u64', handle: 'u64', owner: 'bytes' }, {})
+
+/** An opening, and a lock, as Reclaim lists them one behind the other. */
+export const ReclaimedOpen = new Struct({ ...INODE, id: 'u64' })
+export const ReclaimedLock = new Struct({ ...INODE, ...LOCK })
+
+/**
+ * All that the asking node has open and has locked at the asked member, in as many messages as it takes: the first one
+ * begins the list, and the `last` puts it in the place of what the member knew. `lost` 1: its locks were given up
+ * since, and none of them holds any more.
+ */
+export const Reclaim = reads(
+  37,
+  'Reclaim',
+  { first: 'u32', last: 'u32', opens: 'bytes', locks: 'bytes' },
+  { lost: 'u32' },
+)
 
 export const Fallocate = changes(17, 'Fallocate', { ...INODE, mode: 'u32', offset: 'u64', bytes: 'u64' }, {})
 export const Seek = reads(18, 'Seek', { ...INODE, offset: 'u64', whence: 'u32' }, { offset: 'u64' })
@@ -265,9 +336,9 @@ export const Statfs = reads(
 
 /** The reply is the lock in the way; its type is F_UNLCK where there is none. */
 export const LockTest = reads(21, 'LockTest', { ...INODE, ...LOCK }, LOCK)
-/** `wait` 1: waits until it is free; LockInterrupt ends that. */
+/** `wait` 1: waits until it is free; LockInterrupt of the same `id` ends that. Setting a lock twice sets it once. */
 export const LockSet = {
-  ...changes(22, 'LockSet', { ...INODE, ...LOCK, wait: 'u32', id: 'bytes' }, {}),
+  ...reads(22, 'LockSet', { ...INODE, ...LOCK, wait: 'u32', id: 'bytes' }, {}),
   isPatient: true,
 }
 export const LockInterrupt = reads(23, 'LockInterrupt', { id: 'bytes' }, {})

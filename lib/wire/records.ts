@@ -9,15 +9,22 @@
  * | 'C'                                                         | 1     | counter                                  |
  * | 'D' parent u64, generation u32, position u32, serial u24    | 20    | dentry                                   |
  * | 'F' backing id u64                                          | 9     | backing file to remove, unless claimed   |
- * | 'G' directory u64, generation u32                           | 13    | directory that was removed               |
+ * | 'G' directory u64, generation u32                           | 13    | directory that is being, or was, removed |
  * | 'H' inode u64, member 8 bytes                               | 17    | member that holds chunks of the inode    |
  * | 'I' inode u64                                               | 9     | inode                                    |
+ * | 'L' member 8 bytes, saga u64                                | 17    | name that a peer's intent holds          |
  * | 'N' inode u64                                               | 9     | inline data, or a symbolic link's target |
  * | 'O' inode u64                                               | 9     | inode without a name, still held         |
  * | 'R' client 8 bytes, incarnation u64, sequence u64           | 25    | result of a change that a peer asked for |
+ * | 'S' saga u64                                                | 9     | intent of a change on several nodes      |
  * | 'T' inode u64                                               | 9     | truncation that members still have to do |
- * | 'U' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
+ * | 'U' id u64                                                  | 9     | what another node has yet to be told     |
+ * | 'V' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
  * | 'X' inode u64, name                                         | 9 + n | extended attribute                       |
+ *
+ * Those of one node ('C' to 'X' without 'G', 'L', 'R', 'S', 'U') are complete by themselves; the others say what nodes
+ * owe each other. The ids in 'S' and 'U' come from the counter, and an incarnation 0 in 'R' stands for a member's
+ * durable stream, whose sequences are an id × 32 plus the number of the step (message.ts says what it is).
  */
 import { isRegular } from '../base/mode.js'
 
@@ -27,11 +34,14 @@ export const KEY_FREE = 0x46
 export const KEY_GRAVE = 0x47
 export const KEY_HOLDER = 0x48
 export const KEY_INODE = 0x49
+export const KEY_HELD = 0x4c
 export const KEY_INLINE = 0x4e
 export const KEY_ORPHAN = 0x4f
 export const KEY_RESULT = 0x52
+export const KEY_INTENT = 0x53
 export const KEY_CUT = 0x54
-export const KEY_DEPARTED = 0x55
+export const KEY_OUTBOX = 0x55
+export const KEY_DEPARTED = 0x56
 export const KEY_XATTR = 0x58
 
 export const RECORD_VERSION = 1

@@ -274,7 +274,7 @@ export class DataWorld {
   }
 
   #mount(node: DataNode): void {
-    node.fs = new Cluster(node.node.router, node.pool)
+    node.fs = new Cluster(node.node, node.pool)
     const error = this.wait(node, (done) => node.fs.start(done) ?? PENDING)
     if (error < 0) throw new Error(`mount of ${node.index}: ${error}`)
   }

@@ -116,7 +116,13 @@ export class SimCluster {
     const { share, turn, transport } = node
     const positions = new Positions(this.#hash)
     node.node = new Node({
-      ...{ self: index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions },
+      ...{
+        self: index,
+        owners,
+        epoch: 1,
+        timeoutMs: TIMEOUT_MS,
+        positions,
+      },
       ...{ transport, pool, clock, log, turn, share },
     })
     transport.attach({
@@ -124,7 +130,7 @@ export class SimCluster {
       slotFree: () => node.node.onSlotFree(),
       failed: () => undefined,
     })
-    node.fs = new Cluster(node.node.router, pool)
+    node.fs = new Cluster(node.node, pool)
   }
 
   #owner(position: number): number {

@@ -1,14 +1,13 @@
-import { EMLINK, EPERM, ERANGE, ESTALE, fail } from '../../base/errno.js'
-import { LINKS_MAX } from '../../base/limits.js'
+import { ENOTDIR, ERANGE, ESTALE, fail } from '../../base/errno.js'
+import { bytesOf, copyOf } from '../../base/ids.js'
+import { OUT_ENTRIES, OUT_NAME, OUT_SUBDIRECTORIES, OUT_UNLINK } from '../../meta/outbox.js'
 import { PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
-import { formatAcl } from '../../share/acl.js'
-import { defaultAclOf } from '../../share/acls.js'
-import { setUnnamed, unlinked } from '../../share/context.js'
 import {
+  DirectoryParent,
   GetXattr,
   InodeLinks,
-  InodeOpen,
+  InodeTouch,
   ListXattrs,
   MetadataGet,
   MetadataUpdate,
@@ -18,11 +17,10 @@ import {
   type RequestOf,
   SetXattr,
 } from '../../wire/methods.js'
-import { changeOf, UPDATE_SIZE, updateToEmpty } from '../update.js'
-import { bytesOf } from './names.js'
+import { applyChange, type Legacy, legacyOf } from '../links.js'
+import { changeOf, UPDATE_SIZE } from '../update.js'
 import type { Serving } from './serving.js'
 
-const EMPTY = { bytes: new Uint8Array(0), offset: 0, length: 0 }
 const XATTR_BYTES_MAX = 65536
 
 /** The services for inodes: they are asked of the member that has the inode's position. */
@@ -35,8 +33,13 @@ export class InodeServices {
     services.on(MetadataGet, (request, asked) => this.#get(request, asked))
     services.on(MetadataUpdate, (request, asked) => this.#update(request, asked))
     services.on(ParentUpdate, (request, asked) => this.#updateParent(request, asked))
+    services.on(InodeTouch, (request, asked) => this.#touch(request, asked))
     services.on(InodeLinks, (request, asked) => this.#links(request, asked))
-    services.on(InodeOpen, (request, asked) => this.#open(request, asked))
+    services.on(DirectoryParent, ({ number, generation }, asked) => {
+      const { parent, parentGeneration, isDirectory } = serving.inode(number, generation)
+      if (!isDirectory) fail(ENOTDIR)
+      asked.answer(0, { parent, parentGeneration })
+    })
     services.on(Readlink, (request, asked) => this.#readlink(request, asked))
     services.on(GetXattr, (request, asked) => this.#getXattr(request, asked))
     services.on(SetXattr, (request, asked) => this.#setXattr(request, asked))
@@ -64,9 +67,7 @@ export class InodeServices {
 
   #answer({ number, generation }: RequestOf<typeof MetadataGet>, asked: Asked<typeof MetadataGet>): void {
     const inode = this.#serving.inode(number, generation)
-    const acl = inode.isDirectory ? defaultAclOf(this.#serving.share.context, inode) : null
-    const bytes = acl === null ? null : formatAcl(acl)
-    const defaultAcl = bytes === null ? EMPTY : { bytes, offset: 0, length: bytes.length }
+    const { defaultAcl } = legacyOf(this.#serving.share.context, inode)
     asked.answer(0, { inode, defaultAcl })
   }
 
@@ -81,64 +82,41 @@ export class InodeServices {
     }
     const result =
       (fields & UPDATE_SIZE) !== 0 && inode.isRegular
-        ? truncations.setSize(request, asked.origin, finish)
+        ? truncations.setSize(request, asked.asker, finish)
         : share.setattr(number, changeOf(request), finish)
     if (result !== PENDING) finish(result)
   }
 
+  #apply(kind: number, links: number, { number, generation, seconds, nanoseconds }: Stamped): void {
+    const change = { kind, number, generation, links, seconds, nanoseconds }
+    if (applyChange(this.#serving.share.context, change) < 0) fail(ESTALE)
+  }
+
+  #touch(request: RequestOf<typeof InodeTouch>, asked: Asked<typeof InodeTouch>): void {
+    this.#apply(request.modified === 0 ? OUT_NAME : OUT_ENTRIES, 0, request)
+    asked.answer(0, this.#legacy(request.number))
+  }
+
   #updateParent(request: RequestOf<typeof ParentUpdate>, asked: Asked<typeof ParentUpdate>): void {
-    const { number, generation, links } = request
-    const directory = this.#serving.inode(number, generation)
-    const { meta } = this.#serving.share
-    meta.stamps.observe(request.seconds, request.nanoseconds)
-    directory.nlink += links
-    meta.stamp(directory, true)
-    asked.answer(0, {})
+    this.#apply(OUT_SUBDIRECTORIES, request.links, request)
+    asked.answer(0, this.#legacy(request.number))
+  }
+
+  #legacy(number: number): Legacy {
+    const { meta, context } = this.#serving.share
+    return legacyOf(context, meta.inode(number))
   }
 
   #links(request: RequestOf<typeof InodeLinks>, asked: Asked<typeof InodeLinks>): void {
     const { number, generation, links, parent, parentGeneration } = request
-    const { meta, context } = this.#serving.share
-    const inode = this.#serving.inode(number, generation)
-    if (links > 0) {
-      if (inode.isDirectory) fail(EPERM)
-      if (inode.nlink >= LINKS_MAX) fail(EMLINK)
-      if (inode.nlink === 0) {
-        meta.orphans.remove(number)
-        setUnnamed(context, number, false)
-      }
-      inode.nlink++
-    } else if (links < 0) inode.nlink = inode.isDirectory ? 0 : inode.nlink - 1
-    if (parent !== 0 && inode.isDirectory) {
-      inode.parent = parent
-      inode.parentGeneration = parentGeneration
+    if (links < 0) this.#apply(OUT_UNLINK, links, request)
+    else {
+      this.#apply(OUT_NAME, 0, request)
+      const directory = this.#serving.inode(number, generation)
+      directory.parent = parent
+      directory.parentGeneration = parentGeneration
     }
-    meta.stamp(inode, false)
-    const reply = { inode: { ...inode, number: inode.number } }
-    if (inode.nlink === 0) unlinked(context, inode)
-    asked.answer(0, reply)
-  }
-
-  #open(request: RequestOf<typeof InodeOpen>, asked: Asked<typeof InodeOpen>): void {
-    const { number, generation, truncate, killPrivileges } = request
-    const { share, truncations } = this.#serving
-    const opened = (result: number): void => {
-      const present = share.meta.find(number)
-      if (result < 0 || present === undefined) {
-        asked.answer(result < 0 ? result : -ESTALE, null)
-        return
-      }
-      share.hold(number)
-      asked.answer(0, { inode: present })
-    }
-    const inode = this.#serving.inode(number, generation)
-    if (truncate === 0 || !inode.isRegular) {
-      opened(0)
-      return
-    }
-    const update = updateToEmpty(number, generation, killPrivileges !== 0)
-    const result = truncations.setSize(update, asked.origin, opened)
-    if (result !== PENDING) opened(result)
+    asked.answer(0, {})
   }
 
   #readlink({ number, generation }: RequestOf<typeof Readlink>, asked: Asked<typeof Readlink>): void {
@@ -164,7 +142,7 @@ export class InodeServices {
       asked.answer(0, { length: share.xattrs.get(number, name, pool.memory, 0, 0) })
       return
     }
-    const own = { bytes: bytesOf(name).slice(), offset: 0, length: name.length }
+    const own = copyOf(name)
     asked.place(Math.min(size, XATTR_BYTES_MAX), (at) => {
       this.#serving.guard(
         () => {
@@ -205,4 +183,11 @@ export class InodeServices {
       )
     })
   }
+}
+
+interface Stamped {
+  readonly number: number
+  readonly generation: number
+  readonly seconds: number
+  readonly nanoseconds: number
 }

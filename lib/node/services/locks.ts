@@ -1,75 +1,85 @@
+import { EINTR } from '../../base/errno.js'
+import { copyOf } from '../../base/ids.js'
 import type { Asked } from '../../rpc/services.js'
-import { F_UNLCK, LOCK_END, type Lock, type Locks } from '../../share/locks.js'
-import { InodeRelease, LockInterrupt, LockSet, LockTest, type RequestOf } from '../../wire/methods.js'
-import { bytesOf } from './names.js'
+import { F_UNLCK, type Locks } from '../../share/locks.js'
+import { LockInterrupt, LockSet, LockTest, type RequestOf } from '../../wire/methods.js'
+import { fieldsOf, keptLock, type LockFields, nameOf } from '../lock-fields.js'
+import type { Leases } from '../leases.js'
 import type { Serving } from './serving.js'
 
-/** What stands for the end of a file, whatever its size. */
-export const LOCK_TO_END = Number.MAX_SAFE_INTEGER
+/** Interrupts that have overtaken their wait, or come too late for it: no more are remembered. */
+const INTERRUPTS_MAX = 1024
 
-export type LockFields = Omit<RequestOf<typeof LockTest>, 'number' | 'generation'>
-
-/** Handles of a node are below this; so each node has a range of its own. */
-const HANDLE_SPAN = 2 ** 40
-
-const decoder = new TextDecoder('latin1')
-
-/** The services for locks and open files, which are kept with the inode, by the node and what that calls them. */
+/** The services for locks, which are kept with the inode, by the node and what that calls them. */
 export class LockServices {
   readonly #serving: Serving
+  readonly #leases: Leases
+  readonly #interrupted = new Set<string>()
 
-  constructor(serving: Serving) {
+  constructor(serving: Serving, leases: Leases) {
     this.#serving = serving
-    const { services, share } = serving
-    services.on(LockTest, (request, asked) => this.#test(request, asked))
-    services.on(LockSet, (request, asked) => this.#set(request, asked))
-    services.on(LockInterrupt, ({ id }, asked) => {
-      const name = nameOf(asked.member, decoder.decode(bytesOf(id)))
-      if (!share.recordLocks.interrupt(name)) share.fileLocks.interrupt(name)
-      asked.answer(0, {})
+    this.#leases = leases
+    const { services } = serving
+    services.on(LockTest, (request, asked) => {
+      const own = { ...request, owner: copyOf(request.owner) }
+      this.#whenKnown(asked, () => this.#test(own, asked))
     })
-    services.on(InodeRelease, ({ number, handle, owner }, asked) => {
-      if (owner.length > 0) share.fileLocks.releaseOwner(number, nameOf(asked.member, decoder.decode(bytesOf(owner))))
-      share.recordLocks.releaseHandle(number, handleOf(asked.member, handle))
-      share.forget(number, 1)
+    services.on(LockSet, (request, asked) => {
+      const own = { ...request, owner: copyOf(request.owner), id: copyOf(request.id) }
+      if (request.type === F_UNLCK) this.#set(own, asked)
+      else this.#whenKnown(asked, () => this.#set(own, asked))
+    })
+    services.on(LockInterrupt, ({ id }, asked) => {
+      this.#interrupt(nameOf(asked.member, id))
       asked.answer(0, {})
     })
   }
 
+  /** Goes on at once, or when it is known who has locks from before a restart. */
+  #whenKnown(asked: { answer(result: number, reply: null): void }, step: () => void): void {
+    if (this.#leases.isKnown) step()
+    else {
+      const failed = (error: number): void => asked.answer(error, null)
+      this.#leases.whenKnown(() => this.#serving.guard(step, failed))
+    }
+  }
+
   #test(request: RequestOf<typeof LockTest>, asked: Asked<typeof LockTest>): void {
     this.#serving.inode(request.number, request.generation)
-    const found = this.#locks(request).test(request.number, lockOf(asked.member, request))
-    const end = Math.min(found?.end ?? 0, LOCK_TO_END)
+    const found = this.#locks(request).test(request.number, keptLock(asked.member, request))
     const none = { ...request, type: F_UNLCK }
-    asked.answer(0, found === undefined ? none : { ...none, type: found.type, start: found.start, end, pid: found.pid })
+    if (found === undefined) asked.answer(0, none)
+    else {
+      const { type, start, end, pid } = fieldsOf(false, found)
+      asked.answer(0, { ...none, type, start, end, pid })
+    }
   }
 
   #set(request: RequestOf<typeof LockSet>, asked: Asked<typeof LockSet>): void {
     const { number, generation, wait, id } = request
     this.#serving.inode(number, generation)
-    const lock = lockOf(asked.member, request)
+    const lock = keptLock(asked.member, request)
     const locks = this.#locks(request)
     const finish = (error: number): void => asked.answer(error, error < 0 ? null : {})
+    const name = nameOf(asked.member, id)
     if (wait === 0) finish(locks.set(number, lock))
-    else locks.wait(number, lock, nameOf(asked.member, decoder.decode(bytesOf(id))), finish)
+    else if (this.#interrupted.delete(name)) finish(-EINTR)
+    else locks.wait(number, lock, name, finish)
+  }
+
+  #interrupt(name: string): void {
+    const { recordLocks, fileLocks } = this.#serving.share
+    if (recordLocks.interrupt(name) || fileLocks.interrupt(name)) return
+    // It may have overtaken what it is about.
+    this.#interrupted.add(name)
+    if (this.#interrupted.size <= INTERRUPTS_MAX) return
+    for (const oldest of this.#interrupted) {
+      this.#interrupted.delete(oldest)
+      break
+    }
   }
 
   #locks({ flock }: LockFields): Locks {
     return flock !== 0 ? this.#serving.share.fileLocks : this.#serving.share.recordLocks
-  }
-}
-
-const nameOf = (member: number, name: string): string => `${member} ${name}`
-
-const handleOf = (member: number, handle: number): number => (member + 1) * HANDLE_SPAN + (handle % HANDLE_SPAN)
-
-function lockOf(member: number, { type, start, end, pid, handle, owner }: LockFields): Lock {
-  return {
-    owner: nameOf(member, decoder.decode(bytesOf(owner))),
-    handle: handleOf(member, handle),
-    pid,
-    type,
-    start,
-    end: end === LOCK_TO_END ? LOCK_END : end,
   }
 }

@@ -1,254 +1,145 @@
-import { caught, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ESTALE, fail } from '../../base/errno.js'
-import { ROOT_INODE } from '../../base/ids.js'
+import { EEXIST, EINVAL, EMLINK, ENOENT, EPERM, EREMOTE, fail } from '../../base/errno.js'
+import { bytesOf, copyOf, ROOT_INODE } from '../../base/ids.js'
+import { LINKS_MAX } from '../../base/limits.js'
 import { S_IFDIR } from '../../base/mode.js'
 import { Dentry } from '../../meta/dentries.js'
-import type { Done } from '../../ports.js'
-import { NO_TRANSFER } from '../../rpc/call.js'
-import type { Asked } from '../../rpc/services.js'
+import type { AnyMethod, Asked } from '../../rpc/services.js'
+import { setUnnamed } from '../../share/context.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../share/remove.js'
-import { DentryPut, InodeLinks, Link, MetadataGet, Rename, type RequestOf } from '../../wire/methods.js'
-import { copyOf, type NameServices } from './names.js'
+import { Link, Rename, RenameAcross, type RequestOf } from '../../wire/methods.js'
+import type { Line } from '../line.js'
+import type { LinkPlan } from '../plans/link.js'
+import type { MovePlan } from '../plans/move.js'
+import type { MoveAcrossPlan } from '../plans/move-across.js'
+import { directoryOf } from './names.js'
 import type { Serving } from './serving.js'
 
-const KEEP = 0
-const REPLACE = 1
-const EXCHANGE = 2
-
-type Child = { child: number; childGeneration: number; kind: number }
 type Move = RequestOf<typeof Rename>
+type LinkRequest = RequestOf<typeof Link>
 
-const NOTHING: Child = { child: 0, childGeneration: 0, kind: 0 }
+/** Since when somebody wants a name; undefined: since now. */
+export interface Since {
+  readonly seconds: number
+  readonly nanoseconds: number
+}
 
-/**
- * The services that give an inode another name. The new name always comes before the old one goes, so that whoever
- * looks finds at least one of them; the entry that goes is compared first, so that what somebody else put there stays.
- */
+export interface MovePlans {
+  readonly move: MovePlan
+  readonly across: MoveAcrossPlan
+  readonly link: LinkPlan
+}
+
+/** rename(2) and link(2). The requests that these methods are given must outlive their messages. */
 export class MoveServices {
   readonly #serving: Serving
-  readonly #names: NameServices
+  readonly #plans: MovePlans
+  readonly #line: Line
   readonly #dentry = new Dentry()
 
-  constructor(serving: Serving, names: NameServices) {
+  constructor(serving: Serving, plans: MovePlans, line: Line) {
     this.#serving = serving
-    this.#names = names
+    this.#plans = plans
+    this.#line = line
     const { services } = serving
-    services.on(DentryPut, (request, asked) => this.#put(request, asked))
-    services.on(Link, (request, asked) => this.#link(request, asked))
-    services.on(Rename, (request, asked) => this.#rename(request, asked))
+    services.on(Link, (request, asked) => this.link({ ...request, name: copyOf(request.name) }, asked))
+    services.on(Rename, (request, asked) => this.rename(ownedOf(request), asked))
+    services.on(RenameAcross, (request, asked) => this.renameAcross(ownedOf(request), asked))
   }
 
-  #put(request: RequestOf<typeof DentryPut>, asked: Asked<typeof DentryPut>): void {
-    const own = { ...request, name: copyOf(request.name) }
-    const replaced = this.#target(own)
-    const isBuried = replaced.kind === S_IFDIR && own.replace === REPLACE && replaced.child !== own.child
-    if (!isBuried) {
-      this.#write(own, replaced)
-      asked.answer(0, replaced)
+  /** The older of two that start anew keeps its age, so that it is not the younger for ever. */
+  rename(request: Move, asked: Asked<typeof Rename>, since = this.#now()): void {
+    const { names, router, share, sagas } = this.#serving
+    const { parent, toParent, toName, flags } = request
+    const retry = (error: number): void => this.#retry(asked, error, () => this.rename(request, asked, since))
+    mustBeKnown(flags)
+    if (names.holder(request) !== undefined) {
+      names.wait(request, retry)
       return
     }
-    const write = (done: Done): void => {
-      done(
-        caught(() => {
-          if (this.#target(own).child !== replaced.child) fail(ENOENT)
-          this.#write(own, replaced)
-          return 0
-        }),
-      )
+    if (!share.meta.dentries.find(directoryOf(request), request.name, this.#dentry)) fail(ENOENT)
+    if (isSame(request)) {
+      if (flags === RENAME_NOREPLACE) fail(EEXIST)
+      asked.answer(0, {})
+      return
     }
-    const done = (result: number): void => asked.answer(result, result < 0 ? null : replaced)
-    this.#names.bury(replaced.child, replaced.childGeneration, done, write)
-  }
-
-  /** What the new entry takes the place of. EEXIST, ENOENT, EISDIR, ENOTDIR. */
-  #target({ parent, parentGeneration, name, replace, kind, child }: RequestOf<typeof DentryPut>): Child {
-    const { meta } = this.#serving.share
-    if (!meta.dentries.find({ number: parent, generation: parentGeneration }, name, this.#dentry)) {
-      if (replace === EXCHANGE) fail(ENOENT)
-      meta.mustGrow()
-      return NOTHING
-    }
-    const { child: present, childGeneration, kind: presentKind } = this.#dentry
-    if (replace === KEEP) fail(EEXIST)
-    if (replace === REPLACE && present !== child && (kind === S_IFDIR) !== (presentKind === S_IFDIR)) {
-      fail(kind === S_IFDIR ? ENOTDIR : EISDIR)
-    }
-    return { child: present, childGeneration, kind: presentKind }
-  }
-
-  /** Writes the entry at the place that was looked up last. */
-  #write({ child, childGeneration, kind, name }: RequestOf<typeof DentryPut>, replaced: Child): void {
-    if (replaced.child !== child) {
-      this.#serving.share.meta.dentries.putChild(this.#dentry, name, child, childGeneration, kind)
-    }
-  }
-
-  #link(request: RequestOf<typeof Link>, asked: Asked<typeof Link>): void {
-    const { number, generation, parent, parentGeneration } = request
-    const { router, parents } = this.#serving
-    const name = copyOf(request.name)
-    const inode = { number, generation }
-    this.#links(inode, 1, 0, 0, (error) => {
-      if (error < 0) {
-        asked.answer(error, null)
-        return
-      }
-      const { mode } = this.#serving.inode(number, generation)
-      const entry = { parent, parentGeneration, name, replace: KEEP, child: number, childGeneration: generation }
-      const member = router.ofDentry(parent, name)
-      router.ask(member, DentryPut, { ...entry, kind: mode & 0o170000 }, NO_TRANSFER, (result) => {
-        if (result < 0) this.#links(inode, -1, 0, 0, () => asked.answer(result, null))
-        else
-          parents.changed(parent, parentGeneration, 0, (failed) => {
-            const linked = this.#serving.share.meta.find(number)
-            asked.answer(Math.min(failed, 0), failed < 0 ? null : { inode: linked ?? null })
-          })
-      })
-    })
-  }
-
-  #rename(request: Move, asked: Asked<typeof Rename>): void {
-    const { flags, parent } = request
-    if (flags !== 0 && flags !== RENAME_NOREPLACE && flags !== RENAME_EXCHANGE) fail(EINVAL)
-    const own = { ...request, name: copyOf(request.name), toName: copyOf(request.toName) }
-    this.#names.exclusively(
-      parent,
-      own.name,
-      (result) => asked.answer(result, result < 0 ? null : {}),
-      (done) => {
-        const source = this.#source(own)
-        this.#checkAncestors(source, own, (error) => {
-          if (error < 0) done(error)
-          else this.#move(own, source, done)
-        })
-      },
-    )
-  }
-
-  #source({ parent, parentGeneration, name }: Move): Child {
-    const { dentries } = this.#serving.share.meta
-    if (!dentries.find({ number: parent, generation: parentGeneration }, name, this.#dentry)) fail(ENOENT)
     const { child, childGeneration, kind } = this.#dentry
-    return { child, childGeneration, kind }
-  }
-
-  #move(move: Move, source: Child, done: Done): void {
-    const { router } = this.#serving
-    const replace = move.flags === RENAME_NOREPLACE ? KEEP : move.flags === RENAME_EXCHANGE ? EXCHANGE : REPLACE
-    const { toParent: parent, toParentGeneration: parentGeneration, toName: name } = move
-    const member = router.ofDentry(parent, name)
-    router.ask(
-      member,
-      DentryPut,
-      { parent, parentGeneration, name, replace, ...source },
-      NO_TRANSFER,
-      (result, reply) => {
-        if (reply === null) done(result)
-        // Two names of one inode: POSIX says that nothing happens.
-        else if (reply.child === source.child) done(0)
-        else if (replace === EXCHANGE) this.#exchange(move, source, reply, done)
-        else this.#settle(move, source, reply, done)
-      },
-    )
-  }
-
-  /** The new name is there: the old one goes, and then what the new one has replaced. */
-  #settle(move: Move, source: Child, replaced: Child, done: Done): void {
-    const failed = caught(() => {
-      if (this.#source(move).child !== source.child) fail(ENOENT)
-      this.#serving.share.meta.dentries.remove(this.#dentry)
-      return 0
-    })
-    if (failed < 0) {
-      done(failed)
+    if (parent !== toParent && (kind === S_IFDIR || flags === RENAME_EXCHANGE)) fail(EREMOTE)
+    const members = [router.ofDentry(toParent, toName), router.ofInode(child)]
+    if (!router.areUp(members)) {
+      router.whenUp(members, retry)
       return
     }
-    const isDirectory = source.kind === S_IFDIR
-    const across = isDirectory && move.parent !== move.toParent
-    const lost = across ? -1 : 0
-    const gained = (across ? 1 : 0) - (replaced.kind === S_IFDIR ? 1 : 0)
-    const steps: ((next: Done) => void)[] = [
-      (next) => this.#moved(move.toParent, move.toParentGeneration, source, next),
-    ]
-    if (replaced.child !== 0) steps.push((next) => this.#links(refOf(replaced), -1, 0, 0, next))
-    steps.push((next) => this.#changed(move, lost, gained, next))
-    inTurn(steps, done)
+    const fields = { ...request, ...since, error: 0, child, childGeneration, kind, ...NO_OTHER }
+    sagas.begin(this.#plans.move, fields, asked as unknown as Asked<AnyMethod>)
   }
 
-  #exchange(move: Move, source: Child, other: Child, done: Done): void {
-    const { dentries } = this.#serving.share.meta
-    const failed = caught(() => {
-      if (this.#source(move).child !== source.child) fail(ENOENT)
-      dentries.putChild(this.#dentry, move.name, other.child, other.childGeneration, other.kind)
-      return 0
-    })
-    if (failed < 0) {
-      done(failed)
+  renameAcross(request: Move, asked: Asked<typeof RenameAcross>, since = this.#now()): void {
+    const { router, sagas } = this.#serving
+    const { parent, name, toParent, toName, flags } = request
+    mustBeKnown(flags)
+    if (router.ofInode(ROOT_INODE) !== router.self) fail(EREMOTE)
+    const members = [router.ofDentry(parent, name), router.ofDentry(toParent, toName)]
+    const again = (error: number): void => this.#retry(asked, error, () => this.renameAcross(request, asked, since))
+    if (!router.areUp(members)) {
+      router.whenUp(members, again)
       return
     }
-    const across = move.parent !== move.toParent
-    const balance = across ? Number(source.kind === S_IFDIR) - Number(other.kind === S_IFDIR) : 0
-    inTurn(
-      [
-        (next) => this.#moved(move.toParent, move.toParentGeneration, source, next),
-        (next) => this.#moved(move.parent, move.parentGeneration, other, next),
-        (next) => this.#changed(move, -balance, balance, next),
-      ],
-      done,
-    )
-  }
-
-  /** The inode has another name, and a directory another parent. */
-  #moved(parent: number, parentGeneration: number, moved: Child, done: Done): void {
-    this.#links(refOf(moved), 0, parent, parentGeneration, done)
-  }
-
-  #changed({ parent, parentGeneration, toParent, toParentGeneration }: Move, lost: number, gained: number, done: Done) {
-    const { parents } = this.#serving
-    if (parent === toParent) parents.changed(parent, parentGeneration, lost + gained, done)
-    else {
-      parents.changed(parent, parentGeneration, lost, (error) => {
-        if (error < 0) done(error)
-        else parents.changed(toParent, toParentGeneration, gained, done)
-      })
-    }
-  }
-
-  #links(inode: { number: number; generation: number }, links: number, parent: number, generation: number, done: Done) {
-    const { router } = this.#serving
-    const request = { ...inode, links, parent, parentGeneration: generation }
-    router.ask(router.ofInode(inode.number), InodeLinks, request, NO_TRANSFER, (result) => done(Math.min(result, 0)))
-  }
-
-  /** A directory must not move below itself: walks up from where it shall go. EINVAL. */
-  #checkAncestors({ child, kind }: Child, { parent, toParent, toParentGeneration, flags }: Move, done: Done): void {
-    if (kind !== S_IFDIR || parent === toParent) {
-      if (flags !== RENAME_EXCHANGE) {
-        done(0)
+    this.#line.enter(() => {
+      if (!router.areUp(members)) {
+        this.#line.leave()
+        again(0)
         return
       }
+      const fields = { ...request, ...since, error: 0, child: 0, childGeneration: 0, kind: 0, ...NO_OTHER }
+      sagas.begin(this.#plans.across, fields, asked as unknown as Asked<AnyMethod>)
+    })
+  }
+
+  link(request: LinkRequest, asked: Asked<typeof Link>): void {
+    const { router, share, sagas } = this.#serving
+    const { number, generation, parent, name } = request
+    const inode = this.#serving.inode(number, generation)
+    if (inode.isDirectory) fail(EPERM)
+    if (inode.nlink >= LINKS_MAX) fail(EMLINK)
+    const members = [router.ofDentry(parent, name)]
+    if (!router.areUp(members)) {
+      router.whenUp(members, (error) => this.#retry(asked, error, () => this.link(request, asked)))
+      return
     }
-    const { router } = this.#serving
-    const walk = (number: number, generation: number): void => {
-      if (number === child && kind === S_IFDIR) done(-EINVAL)
-      else if (number === ROOT_INODE) done(0)
-      else
-        router.ask(router.ofInode(number), MetadataGet, { number, generation }, NO_TRANSFER, (result, reply) => {
-          if (reply?.inode == null) done(result === -ESTALE ? -ENOENT : Math.min(result, 0))
-          else walk(reply.inode.parent, reply.inode.parentGeneration)
-        })
+    if (inode.nlink === 0) {
+      share.meta.orphans.remove(number)
+      setUnnamed(share.context, number, false)
     }
-    walk(toParent, toParentGeneration)
+    inode.nlink++
+    share.meta.stamp(inode, false)
+    sagas.begin(this.#plans.link, { ...request, ...this.#now(), error: 0 }, asked as unknown as Asked<AnyMethod>)
+  }
+
+  #now(): Since {
+    const { stamps } = this.#serving.share.meta
+    stamps.advance()
+    return { seconds: stamps.seconds, nanoseconds: stamps.nanoseconds }
+  }
+
+  #retry(asked: { answer(error: number, reply: null): void }, error: number, step: () => void): void {
+    if (error < 0) asked.answer(error, null)
+    else this.#serving.guard(step, (failed) => asked.answer(failed, null))
   }
 }
 
-const refOf = ({ child, childGeneration }: Child): { number: number; generation: number } => ({
-  number: child,
-  generation: childGeneration,
+const NO_OTHER = { other: 0, otherGeneration: 0, otherKind: 0 }
+
+const ownedOf = (request: Move): Move => ({
+  ...request,
+  name: copyOf(request.name),
+  toName: copyOf(request.toName),
 })
 
-/** Runs one step after the other, up to the first error. */
-function inTurn(steps: ((next: Done) => void)[], done: Done): void {
-  const [first, ...rest] = steps
-  if (first === undefined) done(0)
-  else first((error) => (error < 0 ? done(error) : inTurn(rest, done)))
+function mustBeKnown(flags: number): void {
+  if (flags !== 0 && flags !== RENAME_NOREPLACE && flags !== RENAME_EXCHANGE) fail(EINVAL)
+}
+
+function isSame({ parent, name, toParent, toName }: Move): boolean {
+  const [from, to] = [bytesOf(name), bytesOf(toName)]
+  return parent === toParent && from.length === to.length && from.every((byte, at) => byte === to[at])
 }

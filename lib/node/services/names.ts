@@ -1,251 +1,200 @@
-import { caught, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, fail } from '../../base/errno.js'
-import type { ByteRange } from '../../base/ids.js'
-import { isDirectory, S_IFDIR, S_IFMT } from '../../base/mode.js'
-import { Gate } from '../../chunk/gate.js'
-import { sooner } from '../../chunk/then.js'
-import { Dentry } from '../../meta/dentries.js'
-import { BURIED, FROZEN } from '../../meta/graves.js'
+import { EISDIR, ENOENT, ENOTDIR, ESTALE, fail } from '../../base/errno.js'
+import { bytesOf, copyOf, EMPTY_RANGE } from '../../base/ids.js'
+import { isDirectory, S_IFDIR, S_IFMT, S_ISGID } from '../../base/mode.js'
+import { Dentry, type DirectoryRef } from '../../meta/dentries.js'
 import type { Inode } from '../../meta/inode.js'
-import { type Done, PENDING } from '../../ports.js'
-import { NO_TRANSFER } from '../../rpc/call.js'
 import type { Asked } from '../../rpc/services.js'
-import { parseAcl } from '../../share/acl.js'
+import { defaultAclOf } from '../../share/acls.js'
+import type { Caller } from '../../share/context.js'
 import type { Inherited } from '../../share/create.js'
-import {
-  DirectoryGrave,
-  InodeLinks,
-  MetadataCreate,
-  MetadataDelete,
-  MetadataLookup,
-  type ReplyOf,
-  type RequestOf,
-} from '../../wire/methods.js'
+import { MetadataCreate, MetadataLookup, MetadataTemporary, type ReplyOf, type RequestOf } from '../../wire/methods.js'
+import { aclRange, inheritedFrom, type Legacy, legacyOf } from '../links.js'
+import { Waits } from '../waits.js'
+import type { Graves } from './graves.js'
 import type { Serving } from './serving.js'
 
 type Entry = ReplyOf<typeof MetadataLookup>
+type Creation = RequestOf<typeof MetadataCreate>
 
-/** The services for entries: they are asked of the member that has the entry's position. */
+/** The services that find and make entries: they are asked of the member that has the entry's position. */
 export class NameServices {
   readonly #serving: Serving
+  readonly #graves: Graves
   readonly #dentry = new Dentry()
-  /** Lets one operation at a time take an entry away, by its position. */
-  readonly #gate = new Gate()
-  /** What waits until it is settled whether a directory goes. */
-  readonly #frozen = new Map<number, (() => void)[]>()
+  /** Counts directories that are being made: each holds its name. */
+  #making = 0
 
-  constructor(serving: Serving) {
+  constructor(serving: Serving, graves: Graves) {
     this.#serving = serving
+    this.#graves = graves
     const { services } = serving
-    services.on(MetadataLookup, (request, asked) => asked.answer(0, this.#lookup(request)))
-    services.on(MetadataCreate, (request, asked) => this.#create(request, asked))
-    services.on(MetadataDelete, (request, asked) => this.#delete(request, asked))
-    services.on(DirectoryGrave, (request, asked) => this.#setGrave(request, asked))
+    services.on(MetadataLookup, (request, asked) => this.#lookup(request, asked))
+    services.on(
+      MetadataCreate,
+      (request, asked) => this.#create(ownedOf(request), asked),
+      ({ open }, { child }, member) => this.#reopen(open, child, member),
+    )
+    services.on(
+      MetadataTemporary,
+      (request, asked) => this.#temporary(request, asked),
+      ({ open }, { inode }, member) => this.#reopen(open, inode?.number ?? 0, member),
+    )
   }
 
-  /** Runs what takes an entry away, or moves it, when nobody else does the same. */
-  exclusively(parent: number, name: ByteRange, done: Done, operation: (finish: Done) => void): void {
-    const { positions } = this.#serving
-    const result = this.#gate.run(positions.ofDentry(parent, name), done, (late) => sooner(late, operation))
-    if (result !== PENDING) done(result)
+  #lookup(request: RequestOf<typeof MetadataLookup>, asked: Asked<typeof MetadataLookup>): void {
+    const { names, share } = this.#serving
+    if (names.holder(request) !== undefined) {
+      const own = { ...request, name: copyOf(request.name) }
+      names.wait(own, (error) => this.#retry(asked, error, () => this.#lookup(own, asked)))
+      return
+    }
+    if (!share.meta.dentries.find(directoryOf(request), request.name, this.#dentry)) fail(ENOENT)
+    asked.answer(0, this.#entry(this.#dentry))
   }
 
-  #lookup({ parent, parentGeneration, name }: RequestOf<typeof MetadataLookup>): Entry {
-    const { meta } = this.#serving.share
-    const directory = { number: parent, generation: parentGeneration }
-    if (!meta.dentries.find(directory, name, this.#dentry)) fail(ENOENT)
-    return this.#entry(this.#dentry)
+  #create(request: Creation, asked: Asked<typeof MetadataCreate>): void {
+    const { share, names } = this.#serving
+    const retry = (error: number): void => this.#retry(asked, error, () => this.#create(request, asked))
+    if (names.holder(request) !== undefined) {
+      names.wait(request, retry)
+      return
+    }
+    const directory = directoryOf(request)
+    if (!this.#graves.admits(directory, retry)) return
+    const heir = this.#heir(directory, request)
+    if (request.existing !== 0 && share.meta.dentries.find(directory, request.name, this.#dentry)) {
+      const entry = this.#entry(this.#dentry)
+      if (entry.kind === S_IFDIR) fail(EISDIR)
+      if (request.open !== 0 && entry.inode !== null) share.opened(entry.child, asked.member, request.open)
+      asked.answer(0, entry)
+    } else this.#make(request, heir, asked)
+  }
+
+  #make(request: Creation, heir: Inherited, asked: Asked<typeof MetadataCreate>): void {
+    const { share, outgoing, pool } = this.#serving
+    const { parent, parentGeneration, name, mode, rdev, open } = request
+    const caller = callerOf(request)
+    const inode = share.create.mknodIn(heir, name, mode, rdev, caller)
+    if (asked.bytes > 0) {
+      share.meta.inline.write(inode.number, 0, { bytes: pool.memory, offset: asked.at, length: asked.bytes })
+      inode.size = asked.bytes
+    }
+    if (open !== 0) share.opened(inode.number, asked.member, open)
+    let entry = snapshotOf(this.#entryOf(inode))
+    asked.record(entry)
+    const { generation, ctime, ctimeNs } = inode
+    const { number } = inode
+    const waits = new Waits()
+    const delivery = waits.add<Legacy>((error, legacy) => {
+      if (legacy === undefined || !differs(heir, legacy)) return error === -ESTALE ? -ENOENT : error
+      // The directory has changed since the asker has seen it, and with it what it hands down.
+      const made = share.meta.find(number)
+      const isUntouched = made?.generation === generation && made.ctime === ctime && made.ctimeNs === ctimeNs
+      if (made === undefined || !isUntouched) return 0
+      share.create.reinherit(made, inheritedFrom(parent, parentGeneration, legacy), mode, caller)
+      entry = snapshotOf(this.#entryOf(made))
+      asked.record(entry)
+      return 0
+    })
+    if (isDirectory(mode)) this.#hold(request, waits)
+    outgoing.subdirectories(parent, parentGeneration, isDirectory(mode) ? 1 : 0, delivery)
+    this.#serving.answerAfter(asked, waits, () => entry)
+  }
+
+  /**
+   * What others build in a directory must not outlive it in a power cut: nobody finds it before it is safe.
+   */
+  #hold(request: Creation, waits: Waits): void {
+    const { names, router, stream, share } = this.#serving
+    const { seconds, nanoseconds } = share.meta.stamps
+    const saga = -++this.#making
+    names.take(request, { member: router.self, saga, seconds, nanoseconds, isLast: true })
+    const { done } = waits.add()
+    stream.onceDurable((error) => {
+      names.free(request, router.self, saga)
+      done(error)
+    })
+  }
+
+  #temporary(request: RequestOf<typeof MetadataTemporary>, asked: Asked<typeof MetadataTemporary>): void {
+    const { share, router } = this.#serving
+    const { mode, open } = request
+    const heir = this.#heir(directoryOf(request), request)
+    let position = share.meta.freePosition()
+    while (router.ofPosition(position) !== router.self) position = share.meta.freePosition()
+    const inode = share.create.tmpfileAt(position, heir, mode, callerOf(request))
+    if (open !== 0) share.opened(inode.number, asked.member, open)
+    asked.answer(0, { inode })
+  }
+
+  /** What a new inode takes over from its directory: as that is, where it lies here, or as the asker has seen it. */
+  #heir({ number, generation }: DirectoryRef, request: Omit<Legacy, 'name'>): Inherited {
+    const { share } = this.#serving
+    if (!this.#serving.isHere(number)) return inheritedFrom(number, generation, request)
+    const directory = share.meta.find(number)
+    if (directory === undefined || directory.generation !== generation || directory.nlink === 0) fail(ENOENT)
+    if (!directory.isDirectory) fail(ENOTDIR)
+    return inheritedFrom(number, generation, legacyOf(share.context, directory))
   }
 
   #entry({ child, childGeneration, kind }: Dentry): Entry {
     const inode = this.#serving.isHere(child) ? this.#serving.share.meta.find(child) : undefined
-    return { child, childGeneration, kind, inode: inode ?? null }
+    return inode === undefined
+      ? { child, childGeneration, kind, inode: null, defaultAcl: EMPTY_RANGE }
+      : this.#entryOf(inode)
   }
 
-  #create(request: RequestOf<typeof MetadataCreate>, asked: Asked<typeof MetadataCreate>): void {
-    const { share, parents } = this.#serving
-    const { meta } = share
-    const { parent, parentGeneration, name, mode, rdev, uid, gid, umask } = request
-    if (meta.graves.state(parent, parentGeneration) === FROZEN) {
-      const copy = copyOf(name)
-      this.#wait(parent, () => this.#again(asked, () => this.#create({ ...request, name: copy }, asked)))
-      return
+  #entryOf(inode: Inode): Entry {
+    const acl = inode.isDirectory ? defaultAclOf(this.#serving.share.context, inode) : null
+    const { number, generation, mode } = inode
+    return { child: number, childGeneration: generation, kind: mode & S_IFMT, inode, defaultAcl: aclRange(acl) }
+  }
+
+  /** A restart has forgotten that the inode is open, which its answer speaks of. */
+  #reopen(open: number, number: number, member: number): void {
+    if (open !== 0 && this.#serving.share.meta.find(number) !== undefined) {
+      this.#serving.share.opened(number, member, open)
     }
-    const directory: Inherited = {
-      number: parent,
-      generation: parentGeneration,
-      mode: request.directoryMode,
-      gid: request.directoryGid,
-      chunkBits: request.chunkBits,
-      layout: request.layout,
-      defaultAcl: request.defaultAcl.length === 0 ? null : parseAcl(bytesOf(request.defaultAcl)),
-    }
-    if (request.existing !== 0 && meta.dentries.find(directory, name, this.#dentry)) {
-      const entry = this.#entry(this.#dentry)
-      if (request.open !== 0 && entry.inode !== null) share.hold(entry.child)
-      asked.answer(0, entry)
-      return
-    }
-    const inode = share.create.mknodIn(directory, name, mode, rdev, { uid, gid, pid: 0, umask })
-    if (asked.bytes > 0) {
-      meta.inline.write(inode.number, 0, { bytes: this.#serving.pool.memory, offset: asked.at, length: asked.bytes })
-      inode.size = asked.bytes
-    }
-    if (request.open !== 0) share.hold(inode.number)
-    const reply = entryOf(inode)
-    asked.record(reply)
-    parents.changed(parent, parentGeneration, isDirectory(mode) ? 1 : 0, (error) => asked.answer(error, reply))
   }
 
-  #delete(request: RequestOf<typeof MetadataDelete>, asked: Asked<typeof MetadataDelete>): void {
-    const name = copyOf(request.name)
-    const own = { ...request, name }
-    let reply: Entry | null = null
-    const remove = (finish: Done): void => {
-      const entry = this.#find(own)
-      reply = entry
-      if (request.directory === 0) this.#unlink(own, entry, asked, finish)
-      else this.#rmdir(own, entry, asked, finish)
-    }
-    this.exclusively(request.parent, name, (result) => asked.answer(result, reply), remove)
-  }
-
-  /** The entry that is to be taken away. ENOENT, EISDIR, ENOTDIR. */
-  #find(request: RequestOf<typeof MetadataDelete>): Entry {
-    const entry = this.#lookup(request)
-    const isOne = entry.kind === S_IFDIR
-    if (isOne && request.directory === 0) fail(EISDIR)
-    if (!isOne && request.directory !== 0) fail(ENOTDIR)
-    return entry
-  }
-
-  #unlink(
-    request: RequestOf<typeof MetadataDelete>,
-    entry: Entry,
-    asked: Asked<typeof MetadataDelete>,
-    done: Done,
-  ): void {
-    this.#removeEntry(request, entry.child)
-    asked.record(entry)
-    this.#dropLink(entry, (error) => {
-      if (error < 0) done(error)
-      else this.#serving.parents.changed(request.parent, request.parentGeneration, 0, done)
-    })
-  }
-
-  #rmdir(
-    request: RequestOf<typeof MetadataDelete>,
-    entry: Entry,
-    asked: Asked<typeof MetadataDelete>,
-    done: Done,
-  ): void {
-    const { parent, parentGeneration } = request
-    this.bury(entry.child, entry.childGeneration, done, (finish) => {
-      const failed = caught(() => {
-        this.#removeEntry(request, entry.child)
-        asked.record(entry)
-        return 0
-      })
-      if (failed < 0) {
-        finish(failed)
-        return
-      }
-      this.#dropLink(entry, (error) => {
-        if (error < 0) finish(error)
-        else this.#serving.parents.changed(parent, parentGeneration, -1, finish)
-      })
-    })
-  }
-
-  /**
-   * Removes a directory: freezes it on every member, runs `remove` where it has no entries anywhere, and buries it, or
-   * lets it go on. ENOTEMPTY.
-   */
-  bury(number: number, generation: number, done: Done, remove: (done: Done) => void): void {
-    const { router } = this.#serving
-    const frozen: number[] = []
-    const setAll = (state: number, members: readonly number[], then: () => void): void => {
-      let left = members.length
-      if (left === 0) then()
-      for (const member of members) {
-        router.ask(member, DirectoryGrave, { number, generation, state }, NO_TRANSFER, () => {
-          if (--left === 0) then()
-        })
-      }
-    }
-    const freeze = { number, generation, state: FROZEN }
-    const note = (member: number): number => frozen.push(member)
-    router.askAll(
-      DirectoryGrave,
-      freeze,
-      () => NO_TRANSFER,
-      note,
-      (error) => {
-        if (error < 0) setAll(0, frozen, () => done(error))
-        else remove((result) => setAll(result < 0 ? 0 : BURIED, frozen, () => done(result)))
-      },
-    )
-  }
-
-  #setGrave(
-    { number, generation, state }: RequestOf<typeof DirectoryGrave>,
-    asked: Asked<typeof DirectoryGrave>,
-  ): void {
-    const { graves, dentries } = this.#serving.share.meta
-    const present = graves.state(number, generation)
-    if (state === FROZEN) {
-      // Two that remove the same directory: the second one finds out when it looks for the entry.
-      if (present !== 0) fail(ENOENT)
-      if (!dentries.isEmpty({ number, generation })) fail(ENOTEMPTY)
-    }
-    if (state !== 0) graves.set(number, generation, state)
-    else if (present === FROZEN) graves.remove(number, generation)
-    asked.answer(0, {})
-    if (state === FROZEN) return
-    const waiting = this.#frozen.get(number) ?? []
-    this.#frozen.delete(number)
-    for (const go of waiting) go()
-  }
-
-  #wait(directory: number, go: () => void): void {
-    const waiting = this.#frozen.get(directory)
-    if (waiting === undefined) this.#frozen.set(directory, [go])
-    else waiting.push(go)
-  }
-
-  /** Goes on with a request outside of the call that has brought it. */
-  #again(asked: Asked<typeof MetadataCreate>, step: () => void): void {
-    this.#serving.guard(step, (error) => asked.answer(error, null))
-  }
-
-  /** Takes the entry away, if it still is this child's. ENOENT. */
-  #removeEntry({ parent, parentGeneration, name }: RequestOf<typeof MetadataDelete>, child: number): void {
-    const { dentries } = this.#serving.share.meta
-    const directory = { number: parent, generation: parentGeneration }
-    if (!dentries.find(directory, name, this.#dentry) || this.#dentry.child !== child) fail(ENOENT)
-    dentries.remove(this.#dentry)
-  }
-
-  /** The inode's part: in the same batch where it is here. */
-  #dropLink({ child, childGeneration }: Entry, done: Done): void {
-    const { router } = this.#serving
-    const request = { number: child, generation: childGeneration, links: -1, parent: 0, parentGeneration: 0 }
-    const drop = (): void =>
-      router.ask(router.ofInode(child), InodeLinks, request, NO_TRANSFER, (result) => done(Math.min(result, 0)))
-    if (this.#serving.isHere(child)) drop()
-    else this.#serving.onceCommitted((error) => (error < 0 ? done(error) : drop()))
+  #retry(asked: { answer(error: number, reply: null): void }, error: number, step: () => void): void {
+    if (error < 0) asked.answer(error, null)
+    else this.#serving.guard(step, (failed) => asked.answer(failed, null))
   }
 }
 
-export const entryOf = (inode: Inode): Entry => ({
-  child: inode.number,
-  childGeneration: inode.generation,
-  kind: inode.mode & S_IFMT,
-  inode,
+export const directoryOf = ({
+  parent,
+  parentGeneration,
+}: {
+  parent: number
+  parentGeneration: number
+}): DirectoryRef => ({
+  number: parent,
+  generation: parentGeneration,
 })
 
-export const bytesOf = ({ bytes, offset, length }: ByteRange): Uint8Array => bytes.subarray(offset, offset + length)
+/** A request that outlives its message. */
+const ownedOf = (request: Creation): Creation => ({
+  ...request,
+  name: copyOf(request.name),
+  defaultAcl: copyOf(request.defaultAcl),
+})
 
-/** A name that outlives the message that brought it. */
-export function copyOf(range: ByteRange): ByteRange {
-  return { bytes: bytesOf(range).slice(), offset: 0, length: range.length }
+/** The entry as it is now, to be answered with later. */
+const snapshotOf = (entry: Entry): Entry => ({ ...entry, inode: entry.inode && { ...entry.inode } })
+
+const callerOf = ({ uid, gid, umask }: { uid: number; gid: number; umask: number }): Caller => ({
+  uid,
+  gid,
+  umask,
+  pid: 0,
+})
+
+/** Whether a new inode would have got another group, other permissions or another list. */
+function differs(heir: Inherited, legacy: Legacy): boolean {
+  const [was, is] = [heir.mode & S_ISGID, legacy.directoryMode & S_ISGID]
+  if (was !== is || (is !== 0 && heir.gid !== legacy.directoryGid)) return true
+  const [before, now] = [bytesOf(aclRange(heir.defaultAcl)), bytesOf(legacy.defaultAcl)]
+  return before.length !== now.length || before.some((byte, at) => byte !== now[at])
 }

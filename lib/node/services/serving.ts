@@ -1,25 +1,57 @@
 import { EINVAL, EIO, EISDIR, ESTALE, FsError, fail } from '../../base/errno.js'
 import type { Inode } from '../../meta/inode.js'
 import type { Turn } from '../../meta/turn.js'
-import type { BufferPool, Log } from '../../ports.js'
+import type { BufferPool, Clock, Log } from '../../ports.js'
 import type { Positions } from '../../ring/position.js'
 import type { Services } from '../../rpc/services.js'
 import type { Share } from '../../share/share.js'
 import { INODE_IS_PART } from '../../wire/records.js'
 import type { Appends } from '../appends.js'
+import type { HeldNames } from '../held-names.js'
 import type { FileHolders } from '../holders.js'
-import type { Parents } from '../parents.js'
+import type { Outgoing } from '../outbox.js'
 import type { Router } from '../router.js'
+import type { Sagas } from '../sagas.js'
+import type { Stream } from '../stream.js'
 import type { Truncations } from '../truncation.js'
+import type { WaitingRoom } from '../waiting-room.js'
+import type { Waits } from '../waits.js'
+
+export interface ServingParts {
+  readonly services: Services
+  readonly share: Share
+  readonly router: Router
+  /** What changes here make others owe, and what is done on several nodes. */
+  readonly outgoing: Outgoing
+  readonly sagas: Sagas
+  readonly stream: Stream
+  /** Names that are being moved or removed, and requests that wait for directories. */
+  readonly names: HeldNames
+  readonly room: WaitingRoom
+  readonly positions: Positions
+  readonly pool: BufferPool
+  readonly clock: Clock
+  readonly turn: Turn
+  /** Of files whose chunks lie with several members. */
+  readonly holders: FileHolders
+  readonly truncations: Truncations
+  readonly appends: Appends
+  readonly log: Log
+}
 
 /** What the services of a node work with. */
 export class Serving {
   readonly services: Services
   readonly share: Share
   readonly router: Router
-  readonly parents: Parents
+  readonly outgoing: Outgoing
+  readonly sagas: Sagas
+  readonly stream: Stream
+  readonly names: HeldNames
+  readonly room: WaitingRoom
   readonly positions: Positions
   readonly pool: BufferPool
+  readonly clock: Clock
   readonly turn: Turn
   /** Of files whose chunks lie with several members. */
   readonly holders: FileHolders
@@ -27,25 +59,18 @@ export class Serving {
   readonly appends: Appends
   readonly #log: Log
 
-  constructor(parts: {
-    services: Services
-    share: Share
-    router: Router
-    parents: Parents
-    positions: Positions
-    pool: BufferPool
-    turn: Turn
-    holders: FileHolders
-    truncations: Truncations
-    appends: Appends
-    log: Log
-  }) {
+  constructor(parts: ServingParts) {
     this.services = parts.services
     this.share = parts.share
     this.router = parts.router
-    this.parents = parts.parents
+    this.outgoing = parts.outgoing
+    this.sagas = parts.sagas
+    this.stream = parts.stream
+    this.names = parts.names
+    this.room = parts.room
     this.positions = parts.positions
     this.pool = parts.pool
+    this.clock = parts.clock
     this.turn = parts.turn
     this.holders = parts.holders
     this.truncations = parts.truncations
@@ -76,6 +101,22 @@ export class Serving {
   onceCommitted(step: (error: number) => void): void {
     this.share.meta.onceCommitted(step)
     this.turn.endSoon()
+  }
+
+  /**
+   * Answers with `reply`, which is in the open batch already, when that is committed and all that `waits` waits for has
+   * ended, and gives the request up where that takes too long.
+   */
+  answerAfter<R>(
+    asked: { answer(result: number, reply: R | null): void; giveUp(error: number): void },
+    waits: Waits,
+    reply: () => R,
+  ): void {
+    this.onceCommitted(waits.add().done)
+    waits.whenDone(
+      (error) => asked.answer(error, error < 0 ? null : reply()),
+      (error) => asked.giveUp(error),
+    )
   }
 
   /** Runs a step of a request that has waited; what it throws is the request's answer. */

@@ -1,0 +1,69 @@
+import { S_IFMT } from '../../base/mode.js'
+import type { AnyValues } from '../../rpc/call.js'
+import type { AnyMethod, Asked } from '../../rpc/services.js'
+import { unlinked } from '../../share/context.js'
+import { LINK } from '../../wire/intents.js'
+import { DentryPut, Link } from '../../wire/methods.js'
+import { type Shape, Struct, type Values } from '../../wire/struct.js'
+import { type Answer, END, type Plan, type Question, question, type Step } from '../plan.js'
+import type { Serving } from '../services/serving.js'
+import { KEEP } from './move.js'
+
+export type LinkFields = Values<typeof LINK>
+
+/**
+ * Gives an inode of this node one more name. The link is counted before the name is there, and is taken back where the
+ * name cannot be made: so no name is ever without its link.
+ */
+export class LinkPlan implements Plan<LinkFields> {
+  readonly number = 3
+  readonly fields = new Struct(LINK) as unknown as Struct<Shape>
+  readonly steps: readonly Step<LinkFields>[]
+  readonly again: (fields: LinkFields, asked: Asked<AnyMethod>) => void
+  readonly #serving: Serving
+
+  constructor(serving: Serving, again: (fields: LinkFields, asked: Asked<AnyMethod>) => void) {
+    this.#serving = serving
+    this.again = again
+    this.steps = [
+      {
+        ask: (fields, saga) => [this.#put(fields, saga)],
+        conclude: (fields, [answer]) => this.#end(fields, answer as Answer),
+      },
+    ]
+  }
+
+  names(): [] {
+    return []
+  }
+
+  method(): AnyMethod {
+    return Link as unknown as AnyMethod
+  }
+
+  reply({ number, generation }: LinkFields): AnyValues {
+    const inode = this.#serving.share.meta.find(number)
+    return { inode: inode?.generation === generation ? { ...inode } : null }
+  }
+
+  #put({ number, generation, parent, parentGeneration, name }: LinkFields, saga: number): Question {
+    const { router, share } = this.#serving
+    return question(router.ofDentry(parent, name), DentryPut, {
+      ...{ parent, parentGeneration, name, replace: KEEP, expected: 0, links: 0, saga },
+      ...{ child: number, childGeneration: generation, kind: share.meta.inode(number).mode & S_IFMT },
+      // It holds no name while it waits for one, so it may wait for everybody.
+      ...{ seconds: 0, nanoseconds: 0 },
+    })
+  }
+
+  #end(fields: LinkFields, { result, reply }: Answer): number {
+    if (reply !== null) return END
+    const { meta, context } = this.#serving.share
+    const inode = meta.inode(fields.number)
+    fields.error = -result
+    inode.nlink--
+    meta.stamp(inode, false)
+    if (inode.nlink === 0) unlinked(context, inode)
+    return END
+  }
+}

@@ -1,0 +1,192 @@
+import { MEMBER_ID_BYTES } from '../base/ids.js'
+import type { Observe } from '../rpc/client.js'
+import { RpcServer } from '../rpc/server.js'
+import type { AnyMethod, Asked, Services } from '../rpc/services.js'
+import type { Share } from '../share/share.js'
+import { DentryPut } from '../wire/methods.js'
+import { Appends } from './appends.js'
+import { Departures } from './departures.js'
+import { HeldNames } from './held-names.js'
+import { FileHolders } from './holders.js'
+import { Leases } from './leases.js'
+import { Line } from './line.js'
+import { isOf } from './lock-fields.js'
+import { Outgoing } from './outbox.js'
+import { OwnSteps } from './own.js'
+import type { NodeParts } from './parts.js'
+import { LinkPlan } from './plans/link.js'
+import { MovePlan, REPLACE } from './plans/move.js'
+import { MoveAcrossPlan } from './plans/move-across.js'
+import { RemovalPlan } from './plans/removal.js'
+import type { Router } from './router.js'
+import { Sagas } from './sagas.js'
+import { DataServices } from './services/data.js'
+import { EntryServices } from './services/entries.js'
+import { Graves } from './services/graves.js'
+import { InodeServices } from './services/inodes.js'
+import { ListingServices } from './services/listing.js'
+import { LockServices } from './services/locks.js'
+import { MoveServices } from './services/moves.js'
+import { NameServices } from './services/names.js'
+import { OpenServices } from './services/opens.js'
+import { RemovalServices } from './services/removal.js'
+import { PartServices } from './services/parts.js'
+import { Serving } from './services/serving.js'
+import { SpaceServices } from './services/space.js'
+import type { Stream } from './stream.js'
+import { Truncations } from './truncation.js'
+import { WaitingRoom } from './waiting-room.js'
+
+const CLIENT_BYTES = 16
+
+interface ServedParts extends NodeParts {
+  readonly share: Share
+  readonly router: Router
+  readonly services: Services
+  readonly stream: Stream
+  readonly observe: Observe
+}
+
+/** A node's share as it is served: the services, and what they have under way with other members. */
+export class Served {
+  readonly server: RpcServer
+  readonly #share: Share
+  readonly #router: Router
+  readonly #stream: Stream
+  readonly #names: HeldNames
+  readonly #outgoing: Outgoing
+  readonly #sagas: Sagas
+  readonly #leases: Leases
+  readonly #graves: Graves
+  readonly #opens: OpenServices
+  readonly #truncations: Truncations
+  readonly #appends: Appends
+  readonly #departures: Departures
+  readonly #turn: ServedParts['turn']
+
+  constructor(parts: ServedParts) {
+    const { self, share, router, services, stream, clock, turn, log, timeoutMs, pool, transport } = parts
+    const { meta, context } = share
+    const room = new WaitingRoom(clock, timeoutMs)
+    const ownId = new Uint8Array(CLIENT_BYTES)
+    ownId.set(router.idOf(self))
+    const own = new OwnSteps(self, ownId, services, meta.results)
+    const names = new HeldNames(room)
+    const outgoing = new Outgoing({ context, router, stream, turn, clock })
+    const whenRecovered = (step: () => void): void => outgoing.whenRecovered(step)
+    const sagas = new Sagas({
+      ...{ meta, router, stream, own, names, clock, turn, log, whenRecovered },
+      resumeAsked: (method, asker) => this.server.resume(method, this.#memberOf(asker.client), asker),
+    })
+    this.#share = share
+    this.#router = router
+    this.#stream = stream
+    this.#names = names
+    this.#outgoing = outgoing
+    this.#sagas = sagas
+    this.#turn = turn
+    this.#leases = new Leases(clock, this.#others(router), (member) => this.#expire(member))
+    meta.onAwaited = () => turn.endSoon()
+    const holders = new FileHolders(meta, router)
+    this.#truncations = new Truncations({ share, holders, turn, clock, log })
+    this.#appends = new Appends(meta, holders, this.#truncations)
+    const { positions } = parts
+    const serving = new Serving({
+      ...{ services, share, router, outgoing, sagas, stream, names, room, positions, pool, clock, turn, log },
+      ...{ holders, truncations: this.#truncations, appends: this.#appends },
+    })
+    this.#departures = new Departures(share, router, turn, clock)
+    this.#graves = new Graves(serving)
+    this.#opens = new OpenServices(serving, this.#leases)
+    new LockServices(serving, this.#leases)
+    new InodeServices(serving)
+    const partServices = new PartServices(serving)
+    new DataServices(serving, partServices)
+    new SpaceServices(serving, partServices)
+    new ListingServices(serving)
+    this.#serveNames(serving)
+    this.server = new RpcServer(
+      {
+        ...{ transport, pool, clock, log, services, results: meta.results, turn, whenRecovered },
+        onceCommitted: (step) => meta.onceCommitted(step),
+        onceDurable: (step) => stream.onceDurable(step),
+      },
+      parts.epoch,
+      parts.observe,
+    )
+  }
+
+  /** Goes on with what the last run of this node was in the middle of. Names that it has held are held before all. */
+  recover(): void {
+    const { meta } = this.#share
+    this.#stream.resume([...this.#sagas.list(), ...this.#outgoing.list()])
+    for (const { owner, saga, held } of meta.heldNames.list()) {
+      this.#names.take(held, { ...held, member: this.#memberOf(owner), saga, isLast: false })
+    }
+    this.#graves.recover()
+    this.#outgoing.recover()
+    this.#sagas.recover()
+    this.#truncations.recover()
+    this.#departures.tellAll()
+    this.#turn.endSoon()
+  }
+
+  /** `isAnother`: it has started anew since it was here last, and so has lost all that it had open and locked. */
+  peerUp(member: number, channel: number, client: Uint8Array, isAnother: boolean): void {
+    if (isAnother) this.#opens.forget(member)
+    this.#leases.up(member)
+    this.#share.meta.results.forgetEarlier(client)
+    this.server.open(channel, { member, id: client })
+    this.#turn.endSoon()
+  }
+
+  peerDown(member: number, channel: number): void {
+    this.server.close(channel)
+    this.#appends.memberLost(member)
+    this.#leases.down(member)
+  }
+
+  peerLeft(member: number): void {
+    this.#leases.up(member)
+    this.#opens.forget(member)
+  }
+
+  #serveNames(serving: Serving): void {
+    const line = new Line()
+    const asks = <M>(asked: Asked<AnyMethod>): Asked<M> => asked as unknown as Asked<M>
+    const removal = new RemovalPlan(serving, (fields, asked) => {
+      if (fields.method !== DentryPut.number) removals.remove({ ...fields, directory: 1 }, asks(asked))
+      else {
+        const { links, other } = fields
+        entries.put({ ...fields, replace: REPLACE, expected: other, links: links + 1, saga: 0 }, asks(asked))
+      }
+    })
+    const move = new MovePlan(serving, (fields, asked) => moves.rename(fields, asks(asked), fields))
+    const across = new MoveAcrossPlan(serving, line, (fields, asked) => moves.renameAcross(fields, asks(asked), fields))
+    const link = new LinkPlan(serving, (fields, asked) => moves.link(fields, asks(asked)))
+    new NameServices(serving, this.#graves)
+    const removals = new RemovalServices(serving, removal)
+    const entries = new EntryServices(serving, this.#graves, removal)
+    const moves = new MoveServices(serving, { move, across, link }, line)
+    this.#sagas.add(removal)
+    this.#sagas.add(move)
+    this.#sagas.add(across)
+    this.#sagas.add(link)
+  }
+
+  /** The member's locks are no more. */
+  #expire(member: number): void {
+    this.#share.recordLocks.replace(isOf(member), [])
+    this.#share.fileLocks.replace(isOf(member), [])
+    this.#turn.endSoon()
+  }
+
+  #others({ self, members }: Router): number[] {
+    return Array.from({ length: members }, (_, member) => member).filter((member) => member !== self)
+  }
+
+  /** The member of this id, or −1. */
+  #memberOf(client: Uint8Array): number {
+    return this.#router.withId(client.subarray(0, MEMBER_ID_BYTES))
+  }
+}
