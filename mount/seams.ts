@@ -1,5 +1,9 @@
 /** What the command needs of the node that serves and of the addon, as types: tests put their own in place. */
-import type { Log } from '../lib/ports.js'
+import type { Operations } from '../lib/fs/operations.js'
+import type { Turn } from '../lib/meta/turn.js'
+import type { MappedPool } from '../lib/native/pool.js'
+import type { Clock, Log } from '../lib/ports.js'
+import type { AccessTimes } from '../lib/share/context.js'
 import type { Config } from './config.js'
 
 /** A node whose store is open. */
@@ -12,8 +16,20 @@ export interface Node {
   stop(): Promise<void>
 }
 
-/** Opens the store; rejects with an error that carries `message` and `exitCode`. */
-export type OpenNode = (config: Config, log: Log) => Promise<Node>
+/** Opens the store, and meets the other nodes; rejects with an error that carries `message` and `exitCode`. */
+export type OpenNode = (config: Config, log: Log, interrupted: Promise<never>) => Promise<Node>
+
+/** A file system that can be served. */
+export interface Opened {
+  readonly fs: Operations
+  readonly turn: Turn
+  readonly pool: MappedPool
+  readonly clock: Clock
+  /** Other nodes change the same files. */
+  readonly isShared: boolean
+  /** Of this node's share, if it has one. */
+  readonly accessTimes: AccessTimes | null
+}
 
 /** The addon's calls around mount(2). Each returns 0 or a descriptor, or a negative errno. */
 export interface MountCalls {

@@ -1,14 +1,16 @@
-/** The server of one mount: an open store, the kernel's session, and the dispatch between them. */
+/** The server of one mount: an open file system, the kernel's session, and the dispatch between them. */
 import { FuseKernel } from '../lib/native/kernel.js'
+import type { Log } from '../lib/ports.js'
 import { PROTOCOL_MINOR } from '../lib/wire/kernel.js'
 import { type Config, surroundingsOfProcess } from './config.js'
 import { Dispatch } from './dispatch.js'
-import { exitCode, MountError } from './exit.js'
 import type { MountSettings } from './handlers/types.js'
 import { keyOf } from './key.js'
+import { openMember } from './member.js'
 import { findPlace, thisMachine } from './place.js'
-import type { OpenNode } from './seams.js'
+import type { Opened, OpenNode } from './seams.js'
 import { openStore } from './store.js'
+import { Undo } from './undo.js'
 
 /** How long the kernel may keep what it was told, while nobody else can change it. */
 const ALONE_SECONDS = 86400
@@ -19,13 +21,22 @@ const MINOR_MAX = 'CHFS_TEST_FUSE_MINOR'
 /** A test's switch: `node` keeps open files and locks here, as with peers. */
 const KEEPER = 'CHFS_TEST_KEEPER'
 
-export const openNode: OpenNode = async (config, log) => {
-  if (config.members.length > 0) await refusePeers(config)
-  const store = await openStore(config.store, config.chunkBytes, log)
-  const kernel = new FuseKernel(store.pool)
+export const openNode: OpenNode = async (config, log, interrupted) => {
+  const undo = new Undo()
+  let opened: Opened
+  try {
+    opened = await Promise.race([open(config, log, undo), interrupted])
+  } catch (error) {
+    await undo.all().catch((failure: Error) => log.error({ cause: failure.message }, 'it was not closed in order'))
+    throw error
+  }
+  const { fs, turn, pool, clock, isShared, accessTimes } = opened
+  const kernel = new FuseKernel(pool)
   const flags = new Set(config.kernelFlags)
-  store.share.accessTimes.ofFiles = !flags.has('noatime') && !flags.has('ro')
-  store.share.accessTimes.ofDirectories = !flags.has('nodiratime')
+  if (accessTimes !== null) {
+    accessTimes.ofFiles = !flags.has('noatime') && !flags.has('ro')
+    accessTimes.ofDirectories = !flags.has('nodiratime')
+  }
   let ended = (): void => {}
   const whenEnded = new Promise<void>((resolve) => {
     ended = resolve
@@ -34,29 +45,38 @@ export const openNode: OpenNode = async (config, log) => {
     ended: whenEnded,
     serve: (fuseFd) =>
       new Promise<void>((resolve) => {
-        const settings: MountSettings = {
-          timeouts: { entrySeconds: ALONE_SECONDS, attributeSeconds: ALONE_SECONDS },
-          writeback: config.writeback,
-          shared: false,
-          keeper: process.env[KEEPER] === 'node' ? 'node' : 'kernel',
-          protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
-          onReady: resolve,
-        }
-        const { fs, turn, pool, clock } = store
+        const settings = settingsOf(config, isShared, resolve)
         const dispatch = new Dispatch({ fs, turn, kernel, pool, clock, log }, settings, ended)
         kernel.attach(fuseFd, () => dispatch.onReadable())
       }),
     stop: async () => {
       kernel.close()
-      await store.close()
+      await undo.all()
     },
   }
 }
 
-/** Whatever is wrong with a cluster is told before that there is none yet. */
-async function refusePeers(config: Config): Promise<void> {
-  keyOf(config, surroundingsOfProcess().home, process.geteuid?.() ?? 0)
-  if (!config.client) await findPlace(config.members, config.self, thisMachine())
-  if (config.members.length === 1 && !config.client) return
-  throw new MountError('several members are not available yet', exitCode.usage)
+/** A member that is the only one and has no key is alone: nobody can come to it. */
+async function open(config: Config, log: Log, undo: Undo): Promise<Opened> {
+  const { members, self, virtualNodes, store, chunkBytes } = config
+  const key = members.length === 0 ? null : keyOf(config, surroundingsOfProcess().home, process.geteuid?.() ?? 0)
+  if (key !== null) return await openMember(config, key, log, undo)
+  const names = members.map(({ name }) => name)
+  const place = members.length === 0 ? null : await findPlace(members, self, thisMachine())
+  const belonging = place === null ? undefined : { names, self: place.index, virtualNodes }
+  const opened = await openStore(store, chunkBytes, log, belonging)
+  undo.push(() => opened.close())
+  return { ...opened, isShared: false, accessTimes: opened.share.accessTimes }
+}
+
+function settingsOf(config: Config, isShared: boolean, onReady: () => void): MountSettings {
+  const seconds = isShared ? 0 : ALONE_SECONDS
+  return {
+    timeouts: { entrySeconds: seconds, attributeSeconds: seconds },
+    writeback: config.writeback && !isShared,
+    keeper: isShared || process.env[KEEPER] === 'node' ? 'node' : 'kernel',
+    shared: isShared,
+    protocolMinorMax: Number(process.env[MINOR_MAX] ?? PROTOCOL_MINOR),
+    onReady,
+  }
 }

@@ -9,7 +9,7 @@ import { exitCode, MountError } from './exit.js'
 import { mountedAt, mountType } from './mountinfo.js'
 import { findHolder } from './runfile.js'
 import type { Node, OpenNode } from './seams.js'
-import type { Signals } from './signals.js'
+import { interruption, type Signals } from './signals.js'
 
 const drainTimeoutMs = 30_000
 /** Between the kernel's unmount and the holder's note of it; also all that a holder gets whom we do not know. */
@@ -28,9 +28,12 @@ export interface StoreWait {
 /** Opens the store, waiting for a holder that drains. */
 export async function openWhenReleased(wait: StoreWait): Promise<Node> {
   const started = performance.now()
+  const interrupted = interruption(wait.signals)
+  // The signal that ends the mount later is not for whoever opens it.
+  interrupted.catch(() => undefined)
   for (let said = false; ; ) {
     try {
-      return await wait.openNode(wait.config, wait.log)
+      return await wait.openNode(wait.config, wait.log, interrupted)
     } catch (error) {
       if (!isInUse(error)) throw error
       const waited = performance.now() - started

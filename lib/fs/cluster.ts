@@ -5,14 +5,7 @@ import { S_IFLNK, S_IFREG } from '../base/mode.js'
 import { sooner } from '../chunk/then.js'
 import type { Node } from '../node/node.js'
 import type { Router } from '../node/router.js'
-import {
-  TIME_KINDS,
-  UPDATE_GID,
-  UPDATE_KILL,
-  UPDATE_MODE,
-  UPDATE_SIZE,
-  UPDATE_UID,
-} from '../node/update.js'
+import { TIME_KINDS, UPDATE_GID, UPDATE_KILL, UPDATE_MODE, UPDATE_SIZE, UPDATE_UID } from '../node/update.js'
 import type { BufferPool, Done } from '../ports.js'
 import type { AttributeChange } from '../share/attributes.js'
 import type { Caller } from '../share/context.js'

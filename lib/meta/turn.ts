@@ -8,6 +8,9 @@ export interface TurnStore {
   spoil(): void
 }
 
+/** Nothing to commit: for a node without a share. */
+export const NO_STORE: TurnStore = { isOpen: false, endTurn: () => 0, spoil: () => undefined }
+
 /**
  * The turns of the loop. Whatever changes this node's metadata in a turn, be it for its own kernel or for a peer, is
  * committed together at its end, and answered after that.

@@ -44,7 +44,7 @@ export class Router {
 
   /** A peer is away. */
   get isHeldUp(): boolean {
-    return this.#client.peersUp < this.members - (this.self < 0 ? 0 : 1)
+    return !this.areUp(this.everybody())
   }
 
   get members(): number {

@@ -68,13 +68,6 @@ export class RpcClient {
     this.#inbox = areaOf(transport.inbox)
   }
 
-  /** How many peers can be reached. */
-  get peersUp(): number {
-    let count = 0
-    for (const { channel } of this.#peers.values()) if (channel !== 0) count++
-    return count
-  }
-
   /**
    * The peer can be reached on this channel. First only what `greet` asks goes out, by {@link askFirst}; when that says
    * that it has ended, so does what has waited for the peer.

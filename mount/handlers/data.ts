@@ -1,4 +1,4 @@
-import { EINVAL, fail } from '../../lib/base/errno.js'
+import { EINVAL, EIO, fail } from '../../lib/base/errno.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { PENDING } from '../../lib/ports.js'
 import {
@@ -74,8 +74,14 @@ function tmpfile(mount: Mount, request: Request): number {
   )
 }
 
-/** Words of fuse_read_in: offset 2, size 4. */
+/** Whoever has lost a lock that was set through this open file must not go on as if nothing was. Handle: word 0. */
+function mustHold({ fs }: Mount, request: Request): void {
+  if (fs.isLost(request.u64(0))) fail(EIO)
+}
+
+/** Words of fuse_read_in: handle 0, offset 2, size 4. */
 function read(mount: Mount, request: Request): number {
+  mustHold(mount, request)
   const { slot } = request
   const bytes = Math.min(request.u32(4), request.payloadBytes)
   const result = mount.fs.read(request.node, request.payload, bytes, request.u64(2), (late) => {
@@ -92,8 +98,9 @@ function putLength(words: Uint32Array, body: number, length: number): number {
   return 8
 }
 
-/** Words of fuse_write_in: offset 2, size 4, write_flags 5, open flags 8. */
+/** Words of fuse_write_in: handle 0, offset 2, size 4, write_flags 5, open flags 8. */
 function write(mount: Mount, request: Request): number {
+  mustHold(mount, request)
   const { slot, node, words, body } = request
   const bytes = request.u32(4)
   if (request.argumentBytes !== 40 + bytes) fail(EINVAL)
