@@ -63,8 +63,9 @@ export async function openMember(config: Config, key: Uint8Array, log: Log, undo
   const agreed = await joining.whenFormed
   const { self } = belonging
   const ring = ringOf(agreed, hash)
+  const peers = names.map((_, member) => member).filter((member) => member !== self)
   const hasRoot = ring.owner(Math.floor(ROOT_INODE / SERIAL_SPAN)) === self
-  const share = store === null ? null : await openShare(store, { hash, pool, clock, hasRoot, log }, undo)
+  const share = store === null ? null : await openShare(store, { hash, pool, clock, hasRoot, peers, log }, undo)
   // Before what is asked of it is closed.
   undo.push(() => membership.stop())
   const turn = share?.turn ?? new Turn(NO_STORE)

@@ -37,6 +37,8 @@ export interface ShareParts {
   readonly clock: Clock
   /** The root directory lies here. */
   readonly hasRoot: boolean
+  /** Members that may have open what lies here. */
+  readonly peers: readonly number[]
   readonly log: Log
 }
 
@@ -65,7 +67,7 @@ export async function openStore(
   try {
     const pool = new MappedPool({ count: SLOTS, payloadBytes: PAYLOAD_BYTES })
     const clock = new SystemClock()
-    const { turn, share } = await openShare(store, { hash, pool, clock, hasRoot: true, log }, undo)
+    const { turn, share } = await openShare(store, { hash, pool, clock, hasRoot: true, peers: [], log }, undo)
     return { fs: new Alone(share, pool.memory), turn, share, pool, clock, close: () => undo.all() }
   } catch (error) {
     await undo
@@ -92,7 +94,7 @@ export function openDirectory(
 
 /** What lies in a store, recovered. @throws {StoreError} */
 export async function openShare(store: StoreDirectory, parts: ShareParts, undo: Undo): Promise<OpenShare> {
-  const { hash, pool, clock, hasRoot, log } = parts
+  const { hash, pool, clock, hasRoot, peers, log } = parts
   try {
     const ring = new Ring(pool)
     undo.push(() => new Promise<void>((done) => ring.close(done)))
@@ -104,7 +106,7 @@ export async function openShare(store: StoreDirectory, parts: ShareParts, undo: 
     await makeWhole(store, kv, meta, hasRoot)
     const share = new Share({ meta, kv, disk, pool, clock, log })
     undo.push(() => new Promise<void>((done) => share.stop(done)))
-    await recover(share)
+    await recover(share, peers)
     return { turn: new Turn(meta), share }
   } catch (error) {
     throw StoreError.from(store.path, error)
@@ -126,8 +128,8 @@ async function makeWhole(store: StoreDirectory, kv: LmdbKv, meta: MetaStore, has
   store.finish()
 }
 
-async function recover(share: Share): Promise<void> {
-  const error = await new Promise<number>((done) => share.recover(done))
+async function recover(share: Share, peers: readonly number[]): Promise<void> {
+  const error = await new Promise<number>((done) => share.recover(done, peers))
   if (error < 0) throw Object.assign(new Error('it could not be recovered'), { errno: error })
 }
 

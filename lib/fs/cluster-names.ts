@@ -1,4 +1,4 @@
-import { EINVAL, EIO, EMLINK, ENAMETOOLONG, EREMOTE, ESTALE, fail } from '../base/errno.js'
+import { EINVAL, EIO, EMLINK, ENAMETOOLONG, ENOENT, EREMOTE, ESTALE, fail } from '../base/errno.js'
 import { type ByteRange, bytesOf, copyOf, ROOT_INODE } from '../base/ids.js'
 import { LINKS_MAX, NAME_BYTES_MAX } from '../base/limits.js'
 import { isDirectory } from '../base/mode.js'
@@ -140,7 +140,9 @@ export class ClusterNames {
 
   link(number: number, parent: number, name: ByteRange, finish: Done): void {
     const request = { ...this.#known.ref(number), ...this.#directory(parent), name: checked(name) }
-    this.#router.askBriefly(this.#router.ofInode(number), Link, request, this.#finding.taken(finish))
+    // An inode that has lost its last name since it was found cannot be given another one.
+    const linked = this.#finding.taken((result) => finish(result === -ESTALE ? -ENOENT : result))
+    this.#router.askBriefly(this.#router.ofInode(number), Link, request, linked)
   }
 
   remove(parent: number, name: ByteRange, directory: number, finish: Done): void {

@@ -1,4 +1,4 @@
-import { EOPNOTSUPP } from '../base/errno.js'
+import { EOPNOTSUPP, ESTALE } from '../base/errno.js'
 import type { ByteRange } from '../base/ids.js'
 import { ROOT_INODE } from '../base/ids.js'
 import { S_IFLNK, S_IFREG } from '../base/mode.js'
@@ -86,9 +86,17 @@ export class Cluster implements Operations {
     return sooner(done, (finish) => this.#names.lookup(parent, name, finish))
   }
 
+  /** What the kernel holds and is no more has no name any more; otherwise it is as it was when last seen. */
   getattr(number: number, done: Done): number {
     const ref = this.#known.ref(number)
-    return sooner(done, (finish) => this.#finding.get(ref, finish))
+    return sooner(done, (finish) => {
+      this.#finding.get(ref, (result) => {
+        if (result === -ESTALE && this.#known.has(number)) {
+          this.#finding.set({ ...this.#known.get(number).inode, nlink: 0 }, null)
+          finish(0)
+        } else finish(result)
+      })
+    })
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {

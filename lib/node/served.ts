@@ -38,6 +38,8 @@ import { Truncations } from './truncation.js'
 import { WaitingRoom } from './waiting-room.js'
 
 const CLIENT_BYTES = 16
+/** Between the message that finds a name and the one that opens what it has found, of whatever node. */
+const LINGER_MS = 1000
 
 interface ServedParts extends NodeParts {
   readonly share: Share
@@ -87,6 +89,7 @@ export class Served {
     this.#turn = turn
     this.#leases = new Leases(clock, this.#others(router), (member) => this.#expire(member))
     meta.onAwaited = () => turn.endSoon()
+    share.linger(clock, LINGER_MS, () => turn.endSoon())
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })
     this.#appends = new Appends(meta, holders, this.#truncations)

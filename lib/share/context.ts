@@ -5,6 +5,7 @@ import { NAME_BYTES_MAX } from '../base/limits.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Holds } from './holds.js'
+import type { Lingering } from './lingering.js'
 import type { Opens } from './opens.js'
 
 /** Who asks, and with which umask. The kernel has checked permissions already (default_permissions). */
@@ -23,6 +24,8 @@ export interface Context {
   readonly opens: Opens
   /** Inodes that have lost their last name and are held still. */
   readonly unnamed: Set<number>
+  /** Those that have lost it just now; null where the kernel of this node is the only one to find names. */
+  lingering: Lingering | null
   readonly accessTimes: AccessTimes
 }
 
@@ -44,6 +47,10 @@ export function directoryFor(context: Context, number: number, name: ByteRange):
 
 /** Frees an inode that has no name, or remembers that it has to be freed once nobody holds it. */
 export function unlinked(context: Context, inode: Inode): void {
+  const { lingering, meta } = context
+  // Where room is short it is needed more.
+  if (meta.canGrow) lingering?.add(inode.number)
+  else lingering?.end()
   if (!isHeld(context, inode.number)) {
     freeInode(context, inode)
     return
@@ -52,8 +59,9 @@ export function unlinked(context: Context, inode: Inode): void {
   setUnnamed(context, inode.number, true)
 }
 
-/** The kernel of this node holds it, or some node has it open. */
-export const isHeld = ({ holds, opens }: Context, number: number): boolean => holds.has(number) || opens.has(number)
+/** The kernel of this node holds it, or some node has it open, or may be about to. */
+export const isHeld = ({ holds, opens, lingering }: Context, number: number): boolean =>
+  holds.has(number) || opens.has(number) || lingering?.has(number) === true
 
 /** Notes that an inode has no name, or has one again; the note goes the way of the batch that says so. */
 export function setUnnamed({ meta, unnamed }: Context, number: number, is: boolean): void {

@@ -8,12 +8,13 @@ import { ending, type Step } from '../chunk/then.js'
 import { Dentry } from '../meta/dentries.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
-import type { Disk, DiskFigures, Done } from '../ports.js'
+import type { Clock, Disk, DiskFigures, Done } from '../ports.js'
 import type { StatfsFigures } from '../wire/kernel.js'
 import { type AttributeChange, accessed, dropPrivileges, setattr } from './attributes.js'
 import { type AccessTimes, type Caller, type Context, freeInode, isHeld, setUnnamed } from './context.js'
 import { Creation } from './create.js'
 import { Holds } from './holds.js'
+import { Lingering } from './lingering.js'
 import { Locks } from './locks.js'
 import { Opens } from './opens.js'
 import { Removal } from './remove.js'
@@ -61,7 +62,7 @@ export class Share {
     this.#disk = disk
     const chunks = new ChunkStore(ports)
     const { accessTimes, opens } = this
-    this.context = { meta, chunks, holds: new Holds(), opens, unnamed: new Set(), accessTimes }
+    this.context = { meta, chunks, holds: new Holds(), opens, unnamed: new Set(), lingering: null, accessTimes }
     opens.onKnown = () => this.#freeUnheld()
     this.create = new Creation(this.context)
     this.remove = new Removal(this.context)
@@ -86,6 +87,14 @@ export class Share {
     const failed = this.meta.commit()
     if (failed < 0) done(failed)
     else this.context.chunks.recover(done)
+  }
+
+  /** Other nodes find names here: what loses its last one stays for so long. `freed` is called after what came later. */
+  linger(clock: Clock, lingerMs: number, freed: () => void): void {
+    this.context.lingering = new Lingering(clock, lingerMs, (number) => {
+      this.#freeIfUnheld(number)
+      freed()
+    })
   }
 
   /** The inode of a name, or undefined. */

@@ -1,4 +1,4 @@
-import { EINVAL, EIO, fail } from '../../lib/base/errno.js'
+import { EINVAL, EIO, ENXIO, fail } from '../../lib/base/errno.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { PENDING } from '../../lib/ports.js'
 import {
@@ -144,10 +144,12 @@ function copyFileRange(mount: Mount, request: Request): number {
 
 function lseek(mount: Mount, request: Request): number {
   const { words, body } = request
+  const offset = request.u64(2)
+  if (!Number.isSafeInteger(offset)) fail(ENXIO)
   return settle(
     mount,
     request,
-    (done) => mount.fs.lseek(request.node, request.u64(2), request.u32(4), done),
+    (done) => mount.fs.lseek(request.node, offset, request.u32(4), done),
     (offset) => putLength(words, body, offset),
   )
 }

@@ -23,7 +23,7 @@ t.test('three nodes', async (t) => {
     const { mode, uid, gid } = await b.stat('file')
     t.strictSame([mode, uid, gid], ['640', 12, 34])
     await b.utimens('file', [1, 2], [3, 4])
-    t.match(await c.times('file'), { atime: '1.000000002', mtime: '3.000000004' })
+    t.match(await c.times('file'), { atime: '1000000002', mtime: '3000000004' })
     await c.setxattr('file', 'user.colour', 'blue')
     t.equal(await a.getxattr('file', 'user.colour', 100), 'blue')
     await a.unlink('file')

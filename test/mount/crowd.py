@@ -50,7 +50,7 @@ def churn(directory, seed, seconds, threads=3):
             except OSError as failure:
                 allowed = (errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM)
                 if failure.errno not in allowed:
-                    raise
+                    raise AssertionError(f'{action} {first} {second}: {failure}') from failure
     in_threads(threads, work)
     return counts
 
