@@ -2,9 +2,12 @@
 
 #include <sys/random.h>
 #include <ucp/api/ucp.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -25,10 +28,27 @@ struct Header {
   uint8_t major;
   uint8_t minor;
   uint64_t id[2];
-  /// Over all that follows this field, and the fields before it.
+  uint64_t settings;
+  /// Over the fields before it, and the worker's address that follows.
   uint64_t checksum;
 };
-static_assert(sizeof(Header) == 32);
+static_assert(sizeof(Header) == 40);
+
+/// Of the settings of shared memory in the environment, of whose sizes both ends of a queue must be of one mind: UCX
+/// does not compare them, and the queue gets stuck for everybody.
+uint64_t SettingsHash() {
+  std::vector<std::string_view> settings;
+  for (char** variable = environ; *variable != nullptr; variable++) {
+    const std::string_view setting = *variable;
+    for (const std::string_view prefix : {"UCX_POSIX_", "UCX_SYSV_", "UCX_MM_"}) {
+      if (setting.starts_with(prefix)) settings.push_back(setting);
+    }
+  }
+  std::sort(settings.begin(), settings.end());
+  uint64_t hash = 0;
+  for (const std::string_view setting : settings) hash = XXH64(setting.data(), setting.size(), hash);
+  return hash;
+}
 
 uint64_t Checksum(Header header, std::span<const std::byte> worker) {
   header.checksum = 0;
@@ -46,6 +66,7 @@ Header HeaderOf(const Address& address) {
   header.major = static_cast<uint8_t>(major);
   header.minor = static_cast<uint8_t>(minor);
   std::memcpy(header.id, address.id, sizeof header.id);
+  header.settings = SettingsHash();
   header.checksum = Checksum(header, address.worker);
   return header;
 }

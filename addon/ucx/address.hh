@@ -19,7 +19,7 @@ struct Address {
   static Address New(std::span<const std::byte> worker);
   std::vector<std::byte> Encode() const;
   /// 0, or −EINVAL where this is no address or a damaged one, or −EPROTONOSUPPORT where another version of this
-  /// program or of UCX made it. UCX itself checks nothing, and dies of some damage.
+  /// program or of UCX made it, or one that is set otherwise. UCX itself checks nothing, and dies of some damage.
   static int32_t Decode(std::span<const std::byte> bytes, Address* out);
 };
 

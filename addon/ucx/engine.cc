@@ -17,6 +17,9 @@ namespace {
 /// So much at a time: the loop has others to serve, and what was received must be taken away.
 constexpr int kProgressMax = 64;
 
+/// So many endpoints are made for nothing for one channel, which takes about 0.1 s.
+constexpr uint32_t kEndpointsBehindMax = 1000;
+
 /// How long the end of an environment may wait for UCX to let go.
 constexpr uint64_t kShutNanoseconds = 2'000'000'000;
 
@@ -48,7 +51,9 @@ int32_t Engine::Expect(const uint8_t* secret) {
 //
 // UCX pairs the nth endpoint that a worker makes to another with the nth that the other makes to it, and an endpoint
 // whose counterpart is long closed never works. So only one side of a pair of transports counts, the one with the lower
-// id: it makes its endpoint first and says its number in HELLO; the other one makes as many as it is behind.
+// id: it makes its endpoint first and says its number in HELLO; the other one makes as many as it is behind. HELLO goes
+// out only when UCX's own handshake has made the other end's half of the endpoint: two handshakes at once, one of which
+// is broken off, would abort the peer's process by an assertion.
 
 int32_t Engine::Connect(uint32_t number, std::span<const std::byte> address, uint32_t peer_number,
                         const uint8_t* peer_secret) {
@@ -90,7 +95,9 @@ int32_t Engine::MakeEndpoint(Channel& channel, void (*on_error)(void*, ucp_ep_h,
 int32_t Engine::Follow(Channel& channel) {
   uint32_t& made = endpoints_[{channel.peer_id[0], channel.peer_id[1]}];
   if (channel.hello->endpoints_before < made) return -EPROTO;
-  while (made < channel.hello->endpoints_before) {
+  for (uint32_t count = 0; made < channel.hello->endpoints_before; count++) {
+    // The next channel goes on from here.
+    if (count == kEndpointsBehindMax) return -ECONNRESET;
     ucp_ep_h unused = nullptr;
     const int32_t error = MakeEndpoint(channel, [](void*, ucp_ep_h, ucs_status_t) {}, &unused);
     if (error != 0) return error;

@@ -55,12 +55,15 @@ void Outbound::Post(Channel& channel, const Message& message) {
 }
 
 void Outbound::Greet(Channel& channel, Kind kind, const Greeting& greeting) {
-  Start(Take(channel, {kind, 0, std::as_bytes(std::span(&greeting, 1)), {}}));
+  // With this flag UCX sends it only when the endpoint knows its counterpart, and drops it where there is none any
+  // more.
+  Start(Take(channel, {kind, 0, std::as_bytes(std::span(&greeting, 1)), {}}), UCP_AM_SEND_FLAG_REPLY);
 }
 
-void Outbound::Start(Send* send) {
+void Outbound::Start(Send* send, uint32_t flags) {
   ucp_request_param_t parameters{};
-  parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+  parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  parameters.flags = flags;
   parameters.user_data = send;
   parameters.cb.send = [](void* request, ucs_status_t status, void* user_data) {
     auto* sent = static_cast<Send*>(user_data);

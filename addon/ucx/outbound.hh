@@ -59,7 +59,7 @@ class Outbound {
 
  private:
   Send* Take(Channel& channel, const Message& message);
-  void Start(Send* send);
+  void Start(Send* send, uint32_t flags = 0);
   void Finish(Send* send, ucs_status_t status);
 
   Pool& pool_;

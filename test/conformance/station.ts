@@ -329,7 +329,7 @@ function takeAll(take: () => number): number[] {
   return slots
 }
 
-function secretOf(number: number): Uint8Array {
+export function secretOf(number: number): Uint8Array {
   return Uint8Array.from({ length: 16 }, (_, index) => (number >> (index % 4)) + index)
 }
 
