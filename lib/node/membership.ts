@@ -271,13 +271,8 @@ export class Membership {
       this.#events.failed(error)
       return false
     }
-    if (identity.entry === NO_ENTRY) return true
-    this.#meeting.tell({ kind: 'formed', ...cluster })
-    // One that was met while all were new may have come in place of one that was taken down.
-    for (const { session, number, id } of this.#peers.members) {
-      if (session === undefined || cluster.ids[number] === id) continue
-      this.#meeting.refuse(session, `its store is new to the cluster ${cluster.clusterId}, which had another one`)
-    }
+    // One that was met while all were new, and is none of these, refuses it.
+    if (identity.entry !== NO_ENTRY) this.#meeting.tell({ kind: 'formed', ...cluster })
     return true
   }
 

@@ -69,12 +69,17 @@ export class Node {
     this.#server = new RpcServer(ports, epoch, observe)
   }
 
-  /** A session with a peer is open: what was asked of it goes out, and what it asks is served. */
-  peerUp(member: number, channel: number, client: Uint8Array): void {
+  /** A session with a peer opens: what it asks is served. */
+  peerServed(member: number, channel: number, client: Uint8Array): void {
     this.peerDown(member)
     this.#channels.set(member, channel)
     this.#share?.meta.results.forgetEarlier(client)
     this.#server?.open(channel, { member, id: client })
+  }
+
+  /** And the peer serves: what was asked of it goes out. */
+  peerUp(member: number, channel: number, client: Uint8Array): void {
+    if (this.#channels.get(member) !== channel) this.peerServed(member, channel, client)
     this.#client.peerUp(member, channel)
   }
 

@@ -233,8 +233,15 @@ test('a store that was replaced while the cluster was formed', async (t) => {
   boot(world)
   own.onForm = () => undefined
   at(world, 1).store = at(world, 1).newStore()
-  boot(world)
+  for (const index of [1, 2]) at(world, index).boot()
+  world.pass(SETTLED_MS)
+  at(world, 0).boot()
+  world.pass(SETTLED_MS)
   t.equal(readiness(world), '000')
+  t.ok(
+    said(of(world, 2), /n1:7400.*this node's store is new.*which had another one/) > 0,
+    'though they had met before, as both were new',
+  )
   t.ok(said(of(world, 0), /n1:7400.*its store is new to the cluster [0-9a-f]{32}, which had another one/) > 0)
   t.ok(said(of(world, 1), /refuse.*is new/) > 0)
 })
@@ -243,6 +250,7 @@ test('an empty store in place of an old one is refused, and harms nobody', async
   const world = start(3)
   boot(world)
   const node = at(world, 1)
+  const old = node.store
   node.store = node.newStore()
   node.boot()
   world.pass(SETTLED_MS)
@@ -256,6 +264,16 @@ test('an empty store in place of an old one is refused, and harms nobody', async
     ) > 0,
   )
   t.equal(states(of(world, 0)), 'up,suspected,up')
+  t.equal(said(of(world, 0), /a node was refused/), 1, 'it tries again and again, and that is said once')
+  const empty = node.store
+  node.store = old
+  node.boot()
+  world.pass(SETTLED_MS)
+  t.ok(world.isConnected)
+  node.store = empty
+  node.boot()
+  world.pass(SETTLED_MS)
+  t.equal(said(of(world, 0), /a node was refused/), 2, 'unless all was well meanwhile')
 })
 
 test('a store of another cluster, of another member, a copy, and one from before', async (t) => {
@@ -485,6 +503,11 @@ test('one leaves, serves on for a while, and then it is said what that means', a
   world.pass(SETTLED_MS)
   t.ok(world.isConnected, 'and it may come back')
   t.equal(of(world, 0).left.size, 0)
+  at(world, 1).kill()
+  world.pass(1000)
+  t.equal(states(of(world, 0)), 'up,suspected,up', 'and be lost')
+  at(world, 1).boot()
+  world.pass(SETTLED_MS)
   for (const { process } of world.all) process?.leave()
   world.pass(1000)
   t.ok(world.all.every(({ process }) => (process?.doneMs ?? -1) >= 0))
@@ -516,6 +539,23 @@ test('one that is away when another says that it has unmounted is told when they
   t.ok(of(world, 0).doneMs > 0 && of(world, 1).doneMs > 0, 'and nobody lingers to the end')
 })
 
+test('one that leaves while it says hello', async (t) => {
+  const world = start(3)
+  boot(world)
+  of(world, 2).leave()
+  at(world, 1).kill()
+  world.pass(LINGER_MS + 1000)
+  at(world, 1).boot()
+  // So that it is the one that dials.
+  world.meeting.listeners.delete('n1:7400')
+  const before = world.meeting.opened.get('n0,n1') as number
+  t.ok(world.until(() => (world.meeting.opened.get('n0,n1') as number) > before, SETTLED_MS))
+  for (const index of [0, 1]) of(world, index).leave()
+  world.pass(5000)
+  t.ok(of(world, 0).doneMs > 0, 'the other learns it')
+  t.ok(of(world, 1).doneMs < 0, 'though it has to linger itself, as it does not know of the third')
+})
+
 test('clients come and go', async (t) => {
   const world = start(2, 1)
   boot(world)
@@ -534,6 +574,15 @@ test('clients come and go', async (t) => {
   t.notOk(of(world, 0).left.has(3), 'it may come back')
   world.pass(10_000)
   t.ok(of(world, 0).left.has(3), 'until it is given up')
+  const client = new Intruder(world, 'n0:7400')
+  client.say(helloTo(world, { isClient: true, entry: NO_ENTRY, incarnation: 1 }))
+  world.pass(1000)
+  client.connection.close()
+  world.pass(610_000)
+  const again = new Intruder(world, 'n0:7400')
+  again.say(helloTo(world, { isClient: true, entry: NO_ENTRY, incarnation: 1, attempt: 2 }))
+  world.pass(1000)
+  t.equal(again.refusal, 'it was away for too long, and was given up: it has to be mounted again')
   for (const index of [0, 1]) of(world, index).leave()
   world.pass(1000)
   t.ok(of(world, 0).doneMs > 0, 'and nobody waits for it')

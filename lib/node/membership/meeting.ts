@@ -105,7 +105,6 @@ export class Meeting {
     if (peer?.session === session) {
       peer.session = undefined
       peer.absence = 0
-      peer.redialMs = 0
       this.#events.over(session, peer, reason)
     }
     for (const member of [dialled, peer]) if (member !== undefined) this.#redial(member)
