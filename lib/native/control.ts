@@ -238,7 +238,10 @@ class TlsConnection implements ControlConnection {
     socket.on('error', (error) => {
       if (!this.#isClosing) this.#reason = whyFailed(error)
     })
-    socket.once('close', () => events.ended(this.#reason))
+    socket.once('close', () => {
+      this.#isClosing = true
+      events.ended(this.#reason)
+    })
   }
 
   send(message: Uint8Array): void {

@@ -1,14 +1,14 @@
 /**
  * Which nodes there are, and which of them can be asked. Membership meets the other members of the list over control
- * connections, makes new stores a cluster, gives every two nodes a channel of the transport, and tells who comes, is away
- * or has left. It runs on ports alone.
+ * connections, makes new stores a cluster, gives every two nodes a channel of the transport, and tells who comes, is
+ * away or has left. It runs on ports alone.
  *
  * Its owner goes through these steps:
  *
  *     start() ──▶ events.formed(cluster): owners, epoch and settings are known, and what lies here can be opened
  *     serve() ──▶ events.peerServed, peerUp, peerDown, peerLeft, as sessions open and end
  *             ──▶ events.ready(): all members are there; or events.late(missing) when the time for that is over
- *     leave() ──▶ done(): the own mount is gone, and nobody needs this node's share any more, or has waited enough
+ *     leave() ──▶ done(): nobody needs this node's share any more, or it has served on for long enough
  *     stop()
  */
 import { AssertionError, assert } from '../base/assert.js'
@@ -53,8 +53,8 @@ export interface Missing {
 }
 
 /**
- * Members are numbered as in the list; clients get numbers behind those. A client, as the RPC has it, is the 16 bytes of
- * a node's id and incarnation.
+ * Members are numbered as in the list; clients get numbers behind those. `client` is a node as the RPC has it: its id
+ * and its incarnation, 16 bytes.
  */
 export interface MembershipEvents {
   /** The cluster is in the superblock of every member. Once. */
@@ -203,6 +203,7 @@ export class Membership {
     this.#catchUp(session)
     this.#advance(hello)
     this.#open(session)
+    this.#checkLeft()
   }
 
   /** What has changed since the hello was sent that has not been answered until now. */
@@ -237,9 +238,9 @@ export class Membership {
   /** The peer's store has become this cluster's. */
   #beTold(session: Session, peer: Peer, { clusterId, epoch, ids }: ClusterRecord): void {
     const hello = { ...(session.hello as Hello), cluster: { clusterId, epoch, ids } }
-    const reason = objection(this.#identity, hello, peer.number)
-    if (reason !== null || peer.isClient) {
-      this.#meeting.refuse(session, reason ?? 'it is a client')
+    const reason = peer.isClient ? 'it is a client, and forms nothing' : objection(this.#identity, hello, peer.number)
+    if (reason !== null) {
+      this.#meeting.refuse(session, reason)
       return
     }
     session.hello = hello
@@ -270,13 +271,8 @@ export class Membership {
       this.#events.failed(error)
       return false
     }
-    if (identity.entry === NO_ENTRY) return true
-    this.#meeting.tell({ kind: 'formed', ...cluster })
-    // One that was met while all were new may have come in place of one that was taken down.
-    for (const { session, number, id } of this.#peers.members) {
-      if (session === undefined || cluster.ids[number] === id) continue
-      this.#meeting.refuse(session, `its store is new to the cluster ${cluster.clusterId}, which had another one`)
-    }
+    // One that was met while all were new, and is none of these, refuses it.
+    if (identity.entry !== NO_ENTRY) this.#meeting.tell({ kind: 'formed', ...cluster })
     return true
   }
 

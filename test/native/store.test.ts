@@ -156,7 +156,7 @@ t.test('the store of a member', async (t) => {
   t.match(second.superblock, { memberId, incarnation: 2 }, 'not formed yet, the list may change')
   second.close()
   const third = openAs(path, 1)
-  const ids = ['f'.repeat(16), memberId, '0'.repeat(15) + '1']
+  const ids = ['f'.repeat(16), memberId, `${'0'.repeat(15)}1`]
   third.form({ clusterId: 'c'.repeat(32), epoch: 1, ids })
   const formed = { clusterId: 'c'.repeat(32), memberId, ringEpoch: 1, incarnation: 3, isWhole: false, virtualNodes: 64 }
   const members = names.map((name, index) => ({ id: ids[index], name, address: '' }))

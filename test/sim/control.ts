@@ -5,6 +5,8 @@ import type { Prng } from './prng.js'
 
 /** When a connection that gets no answer is given up. */
 const DIAL_MS = 5000
+/** How often it is looked whether what is in the way has gone. */
+const POLL_MS = 50
 /** When one whose messages get no acknowledgement is, by the kernel. */
 const RETRANSMIT_MS = 60_000
 
@@ -16,6 +18,8 @@ export class SimControlNetwork {
   readonly cuts = new Set<string>()
   /** Longest delay of whatever travels. */
   delayMsMax = 5
+  /** Connections that were opened, by the names of the two nodes in their order. */
+  readonly opened = new Map<string, number>()
   readonly clock: Clock
   readonly prng: Prng
 
@@ -39,6 +43,8 @@ export interface SimControlSettings {
   /** "host:port" where it listens, or null. */
   readonly address: string | null
   readonly key: string
+  /** The process is stopped, and takes nothing. */
+  readonly isStopped?: () => boolean
 }
 
 /** Control connections of one simulated process. */
@@ -47,6 +53,7 @@ export class SimControl implements Control {
   readonly key: string
   /** Of those who were refused. */
   readonly refused: string[] = []
+  readonly isStopped: () => boolean
   readonly #network: SimControlNetwork
   readonly #address: string | null
   readonly #ends = new Set<End>()
@@ -54,8 +61,9 @@ export class SimControl implements Control {
   #isAlive = true
   #isEnding = false
 
-  constructor(network: SimControlNetwork, { node, address, key }: SimControlSettings) {
+  constructor(network: SimControlNetwork, { node, address, key, isStopped }: SimControlSettings) {
     this.node = node
+    this.isStopped = isStopped ?? (() => false)
     this.key = key
     this.#network = network
     this.#address = address
@@ -80,7 +88,7 @@ export class SimControl implements Control {
     network.clock.after(network.delayMs, () => {
       const peer = network.listeners.get(address)
       if (peer === undefined) end.finish('nobody listens there')
-      else if (!network.isCut(this.node, peer.node) && !network.isCut(peer.node, this.node)) {
+      else if (!network.isCut(this.node, peer.node) && !network.isCut(peer.node, this.node) && !peer.isStopped()) {
         this.#meet(end, peer, opened, cancel)
       }
     })
@@ -132,8 +140,10 @@ export class SimControl implements Control {
     other.events = peer.#accept(other)
     other.flush()
     this.#network.clock.after(this.#network.delayMs, () => {
-      if (end.isGone || !this.#isAlive) return
+      if (end.isGone || !this.#isAlive || this.isStopped()) return
       cancel()
+      const pair = [this.node, peer.node].sort().join()
+      this.#network.opened.set(pair, (this.#network.opened.get(pair) ?? 0) + 1)
       opened(end)
       end.flush()
     })
@@ -212,9 +222,12 @@ class End implements ControlConnection {
   }
 
   #later(step: () => void): void {
-    this.#network.clock.after(0, () => {
-      if (this.#owner.isAlive) step()
-    })
+    const take = (): void => {
+      if (!this.#owner.isAlive) return
+      if (this.#owner.isStopped()) this.#network.clock.after(POLL_MS, take)
+      else step()
+    }
+    this.#network.clock.after(0, take)
   }
 
   #post(item: Uint8Array | null): void {
@@ -229,10 +242,14 @@ class End implements ControlConnection {
     if (this.isGone || !this.#isOpen || this.#arriving.length === 0) return
     const other = this.#other as End
     const from = other.#owner.node
+    if (this.#owner.isStopped()) {
+      this.#network.clock.after(POLL_MS, () => this.#receive())
+      return
+    }
     const now = this.#network.clock.monotonicMs()
     if (this.#network.isCut(from, this.#owner.node)) {
       this.#cutSinceMs = Math.min(this.#cutSinceMs, now)
-      this.#network.clock.after(50, () => this.#receive())
+      this.#network.clock.after(POLL_MS, () => this.#receive())
       if (now - this.#cutSinceMs > RETRANSMIT_MS) other.finish('the connection timed out')
       return
     }

@@ -52,12 +52,19 @@ function disturb(prng: Prng, world: SimMembership): () => boolean {
   return () => lostClient
 }
 
-/** Where nothing has gone wrong, every two nodes have needed one session. */
+/**
+ * Where nothing has gone wrong, every two nodes have needed one session; and two connections, where their dials have
+ * crossed, or more, where what was said on one connection was overtaken by what was said on another.
+ */
 function checkSessions(world: SimMembership): void {
   for (const { process, name, isClient } of world.all) {
     const expected = world.members.length - 1 + (isClient ? 1 : world.clients.length)
     if (process?.sessions !== expected)
       world.faults.push(`${name} has had ${process?.sessions} sessions, not ${expected}`)
+  }
+  const most = world.meeting.delayMsMax < 100 ? 2 : 4
+  for (const [pair, count] of world.meeting.opened) {
+    if (count > most) world.faults.push(`${pair} have had ${count} connections`)
   }
 }
 

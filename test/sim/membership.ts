@@ -20,16 +20,20 @@ class ProcessClock implements Clock {
   isAlive = true
   /** Until then the process is stopped, and does what it has missed afterwards. */
   stoppedUntilMs = 0
+  skewMs: number
   readonly #clock: SimClock
-  readonly #skewMs: number
 
   constructor(clock: SimClock, skewMs: number) {
     this.#clock = clock
-    this.#skewMs = skewMs
+    this.skewMs = skewMs
+  }
+
+  get isStopped(): boolean {
+    return this.#clock.monotonicMs() < this.stoppedUntilMs
   }
 
   readRealtime(): void {
-    const ms = 1_700_000_000_000 + this.#clock.monotonicMs() + this.#skewMs
+    const ms = 1_700_000_000_000 + this.#clock.monotonicMs() + this.skewMs
     this.seconds = Math.floor(ms / 1000)
     this.nanoseconds = Math.floor(ms % 1000) * 1_000_000
   }
@@ -125,7 +129,12 @@ export class SimProcess {
     this.start = start
     this.clock = new ProcessClock(world.clock, start.skewMs)
     const address = node.isClient ? null : (start.names[start.self] as string)
-    this.control = new SimControl(world.meeting, { node: node.name, address, key: start.key })
+    this.control = new SimControl(world.meeting, {
+      node: node.name,
+      address,
+      key: start.key,
+      isStopped: () => this.clock.isStopped,
+    })
     const pool = new SimPool(2, 4096)
     this.transport = new SimTransport(world.network, pool)
     this.transport.attach({
@@ -270,6 +279,12 @@ export class SimMember {
     return `n${this.index}`
   }
 
+  /** A member's store. */
+  get own(): SimStore {
+    if (this.store === null) throw new Error('a client has no store')
+    return this.store
+  }
+
   get isAlive(): boolean {
     return this.process?.isAlive === true
   }
@@ -358,14 +373,13 @@ export class SimMembership {
 
   /** The id and the incarnation of a member's process, as its peers are told them. */
   clientOf(index: number, incarnation: number): string {
-    const { memberId } = this.members[index]?.store?.superblock as Superblock
-    return `${memberId}${incarnation.toString(16).padStart(16, '0')}`
+    return `${this.members[index]?.own.superblock.memberId}${incarnation.toString(16).padStart(16, '0')}`
   }
 
   /** Whoever is told of a cluster is told of one that every member has in its superblock. */
   checkFormed({ node, cluster }: SimProcess): void {
-    for (const { store, name } of this.members) {
-      const { clusterId, ringEpoch, members } = store?.superblock as Superblock
+    for (const { own, name } of this.members) {
+      const { clusterId, ringEpoch, members } = own.superblock
       const ids = members.map(({ id }) => id)
       if (clusterId === cluster?.clusterId && ringEpoch === cluster.epoch && ids.join() === cluster.ids.join()) continue
       this.faults.push(`${node.name} was told of a cluster that ${name} does not have`)

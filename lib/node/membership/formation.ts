@@ -2,10 +2,10 @@
  * How new stores become a cluster. The first member of the list decides, once it has met all others and all are new: it
  * draws the cluster's id, takes down the members' ids, and tells. Whoever is told writes it into its superblock, and
  * tells in turn. The cluster is formed once all have it: only then may anybody use its share, and only then is a store
- * made whole, so a whole store proves that the cluster was formed once.
+ * made whole, so that a whole store proves that the cluster was formed.
  *
- * It is decided once: a member that has it in its superblock never takes another. So a crash at any step is harmless, and
- * who comes back goes on from what it has written: whoever has it tells those who have not.
+ * It is decided once: a member that has it in its superblock never takes another. So a crash at any step is harmless,
+ * and who comes back goes on from what it has written: whoever has it tells those who have not.
  */
 import type { Random } from '../../ports.js'
 import { type ClusterRecord, type Hello, NO_CLUSTER } from '../../wire/control.js'

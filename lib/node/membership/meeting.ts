@@ -1,14 +1,14 @@
 /**
- * How nodes meet: each member dials every other and is dialled by it, both say hello, and one connection stays. Which one
- * does not depend on what arrives first:
+ * How nodes meet: each member dials every other and is dialled by it, both say hello, and one connection stays. Which
+ * one does not depend on what arrives first:
  *
  * - of two dials that cross, that of the member that comes first in the list stays;
  * - whoever says hello again on another connection has given up the one before: hellos are numbered, and a later one
  *   replaces an earlier one, as a later incarnation does;
  * - what is older than the connection that there is, is closed.
  *
- * Who says nothing for some beats is given up, and dialled again, for ever. Beats are counted, not milliseconds: a process
- * that was stopped for a while hears what has arrived meanwhile before it gives anybody up.
+ * Who says nothing for some beats is given up, and dialled again, for ever. Beats are counted, not milliseconds: a
+ * process that was stopped for a while hears what has arrived meanwhile before it gives anybody up.
  */
 import type { Clock, Control, ControlConnection, ControlEvents, Random } from '../../ports.js'
 import { type ControlMessage, decodeControl, encodeControl, type Hello } from '../../wire/control.js'
@@ -91,7 +91,7 @@ export class Meeting {
     const peer = session.peer ?? session.dialled
     this.#parts.complaints.refused(peer, session.connection.peer, reason)
     this.send(session, { kind: 'refuse', reason })
-    this.end(session, `refused: ${reason}`)
+    this.end(session, `it was refused: ${reason}`)
   }
 
   /** Whatever is left of it ends now. */
@@ -105,7 +105,6 @@ export class Meeting {
     if (peer?.session === session) {
       peer.session = undefined
       peer.absence = 0
-      peer.redialMs = 0
       this.#events.over(session, peer, reason)
     }
     for (const member of [dialled, peer]) if (member !== undefined) this.#redial(member)
@@ -181,7 +180,7 @@ export class Meeting {
 
   #beRefused(session: Session, reason: string): void {
     this.#parts.complaints.refusedBy(session.peer ?? session.dialled, session.connection.peer, reason)
-    this.end(session, `it refuses this node: ${reason}`)
+    this.end(session, `it has refused this node: ${reason}`)
   }
 
   /** The other end has said who it is. */
@@ -228,7 +227,7 @@ export class Meeting {
     // Its clock was read after ours was when the hello was sent, and before now.
     const skewMs = Math.max(millisecondsOf(greeted) - theirs, theirs - now)
     if (skewMs <= SKEW_MS_MAX) return null
-    if (!this.isLenient) return `its clock is ${(skewMs / 1000).toFixed(1)} s away from that of this node`
+    if (!this.isLenient) return `its clock is ${Math.round(skewMs / 1000)} s away from that of this node`
     this.#parts.complaints.skewed(dialled, skewMs)
     return null
   }

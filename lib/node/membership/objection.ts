@@ -66,8 +66,10 @@ function objectionToCluster(own: Own, hello: Hello): string | null {
   }
   if (ownId !== NO_CLUSTER && theirId !== NO_CLUSTER) return objectionToRecord(own, hello)
   if (theirId !== NO_CLUSTER) {
-    if (cluster.ids[own.entry] === own.id || own.entry === NO_ENTRY) return null
-    return `it is of the cluster ${theirId} already, to which this node's store is new`
+    if (own.entry === NO_ENTRY) return null
+    if (cluster.ids[own.entry] !== own.id)
+      return `this node's store is new to its cluster ${theirId}, which had another one`
+    return hello.isWhole ? `this node's store is older than its cluster ${theirId}` : null
   }
   if (ownId === NO_CLUSTER || hello.isClient) return null
   if (own.cluster.ids[hello.entry] !== hello.id)
