@@ -63,8 +63,10 @@ export class Node {
     if (share === undefined) return
     const { meta } = share
     const parents = new Parents(meta, turn, this.router)
+    const onceCommitted = (step: (error: number) => void): void => meta.onceCommitted(step)
     meta.onAwaited = () => turn.endSoon()
     const { router } = this
+    router.onceCommitted = onceCommitted
     const holders = new FileHolders(meta, router)
     const truncations = new Truncations({ share, holders, turn, clock, log })
     const appends = new Appends(meta, holders, truncations)
@@ -80,7 +82,6 @@ export class Node {
     new ListingServices(serving)
     new LockServices(serving)
     const { results } = meta
-    const onceCommitted = (step: (error: number) => void): void => meta.onceCommitted(step)
     const ports = { transport, pool, clock, log, services, results, onceCommitted, turn }
     this.#server = new RpcServer(ports, epoch, observe)
     truncations.recover()

@@ -84,6 +84,7 @@ export class DataNode {
   node!: Node
   fs!: Cluster
   isUp = false
+  isMounted = false
   incarnation = 0
   /** Channels to others, by member. */
   readonly channels = new Map<number, number>()
@@ -130,7 +131,6 @@ export class DataWorld {
     }
     for (const node of this.nodes) this.#boot(node)
     for (const a of this.nodes) for (const b of this.nodes) if (a.index < b.index) this.connect(a, b)
-    for (const node of this.nodes) this.#mount(node)
   }
 
   node(index: number): DataNode {
@@ -178,6 +178,7 @@ export class DataWorld {
 
   /** Makes an empty file; a node that wants to use it calls {@link find}. */
   create(node: DataNode, name: string): number {
+    this.#mount(node)
     const make = (done: Done): number => node.fs.mknod(ROOT_INODE, named(name), S_IFREG | 0o644, 0, CALLER, done)
     const error = this.wait(node, make)
     if (error < 0) throw new Error(`mknod ${name}: ${error}`)
@@ -188,6 +189,7 @@ export class DataWorld {
   find(node: DataNode, name: string): number {
     const known = node.held.get(name)
     if (known !== undefined) return known
+    this.#mount(node)
     const lookup = (done: Done): number =>
       node.fs.lookup(ROOT_INODE, named(name), (result) => {
         if (result === 0) node.fs.hold(node.fs.found)
@@ -242,7 +244,6 @@ export class DataWorld {
   restart(node: DataNode): void {
     this.#boot(node)
     for (const other of this.nodes) if (other !== node && other.isUp) this.connect(node, other)
-    this.#mount(node)
   }
 
   /** Ends the session between two nodes, if there is one, and begins another. */
@@ -271,10 +272,12 @@ export class DataWorld {
     at.transport.close(channel)
   }
 
+  /** The root directory's member has to be there for that. */
   #mount(node: DataNode): void {
-    node.fs = new Cluster(node.node.router, node.pool)
+    if (node.isMounted) return
     const error = this.wait(node, (done) => node.fs.start(done) ?? PENDING)
     if (error < 0) throw new Error(`mount of ${node.index}: ${error}`)
+    node.isMounted = true
   }
 
   #boot(node: DataNode): void {
@@ -308,7 +311,9 @@ export class DataWorld {
       slotFree: () => node.node.onSlotFree(),
       failed: () => undefined,
     })
+    node.fs = new Cluster(node.node.router, pool)
     node.isUp = true
+    node.isMounted = false
   }
 
   #secret(): Uint8Array {
