@@ -128,6 +128,7 @@ export class DataDriver {
       () => this.#stat(),
       () => this.#fsync(),
       () => this.#seek(),
+      () => this.#churn(),
     ]
     this.#prng.pick(calls)()
   }
@@ -299,6 +300,21 @@ export class DataDriver {
     return this.#options.concurrency === 1 && this.#options.trouble === 'none'
   }
 
+  /** Makes a file with many chunks, and frees it: that goes on in the background. */
+  #churn(): void {
+    if (this.world.nodes.some(({ isUp }) => !isUp)) return
+    const [maker, remover] = [this.#node(), this.#node()]
+    const [offset, bytes] = this.#range()
+    const name = `c${++this.#tag}`
+    const number = this.world.create(maker, name)
+    const data = new Uint8Array(bytes).fill(1)
+    const { result } = this.#files.now((ended) => this.#files.write(maker, number, offset, data, false, ended))
+    this.#check(result === bytes, `write of ${name}: ${result}`)
+    const error = this.world.unlink(remover, name)
+    this.#check(error === 0, `unlink of ${name}: ${error}`)
+    this.#trace(`  ${remover.index}: unlink ${name}`)
+  }
+
   #read(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
@@ -391,7 +407,12 @@ export class DataDriver {
   #quiesce(): void {
     this.#restartAll()
     this.world.until(() => this.#inFlight === 0)
-    if (this.#options.trouble !== 'none' || this.#prng.oneIn(2)) this.world.settle()
+    const { trouble } = this.#options
+    if (trouble !== 'none' || this.#prng.oneIn(2)) {
+      this.world.settle()
+      const faults = this.world.check(trouble === 'power')
+      this.#check(faults.length === 0, faults.join('\n'))
+    }
     for (const { name, oracle } of this.#all) {
       const start = this.#tick()
       const seen = this.#contents(this.#node(), name)

@@ -110,12 +110,12 @@ export class FileOracle {
     const sources = [first, ...setters]
     const isOver = (source: Change, others: readonly Change[]): boolean =>
       others.some((other) => other.start > source.end && other.end < start)
-    const valueOf = (source: Change): number => (source.kind === 'cut' ? ABSENT : source.value(offset))
+    const valueFrom = (source: Change): number => (source.kind === 'cut' ? ABSENT : source.value(offset))
     if (seen > 0 && this.#anywhere.some((append) => append.value === seen && append.start < end)) return true
     if (seen === 0 && zeroes.some((zero) => !isOver(zero, setters))) return true
     for (const source of sources) {
       if (isOver(source, setters)) continue
-      const value = valueOf(source)
+      const value = valueFrom(source)
       if (value !== ABSENT) {
         if (value === seen && (value === 0 || !isOver(source, zeroes))) return true
         continue

@@ -1,6 +1,7 @@
 import { ROOT_INODE } from '../../lib/base/ids.js'
 import { S_IFREG } from '../../lib/base/mode.js'
 import { Cluster } from '../../lib/fs/cluster.js'
+import { checkStores } from '../../lib/meta/check.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import { Turn } from '../../lib/meta/turn.js'
 import { Node } from '../../lib/node/node.js'
@@ -212,7 +213,22 @@ export class DataWorld {
     return number
   }
 
+  /** All stores against each other, when nothing is under way: the faults. */
+  check(afterPowerCut: boolean): string[] {
+    const stores = this.nodes.map((node) => ({
+      label: `store ${node.index}`,
+      kv: node.kv,
+      files: new Set(node.disk.list(0, Number.MAX_SAFE_INTEGER)),
+      memberId: Buffer.from(node.id).toString('hex'),
+    }))
+    const faults: string[] = []
+    checkStores(stores, this.hash, { afterPowerCut, isWhole: true }, (fault) => faults.push(fault))
+    // Chunks as small as these are for tests only.
+    return faults.filter((fault) => !fault.includes(`its chunks of 2^${CHUNK_BITS} bytes`))
+  }
+
   unlink(node: DataNode, name: string): number {
+    this.#mount(node)
     const error = this.wait(node, (done) => node.fs.unlink(ROOT_INODE, named(name), done))
     for (const { fs, held } of this.nodes) {
       const number = held.get(name)
