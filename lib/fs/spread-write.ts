@@ -54,14 +54,24 @@ export class SpreadWrites {
       if (failure < 0) this.#refused(write, failure)
       else this.#commit(write, pieces, extent, blocks)
     }
-    if (left === 0) ended()
-    for (const piece of others) {
-      this.#writePiece(write, piece, extent, (result, more) => {
-        if (result < 0 && (failure === 0 || failure === -EAGAIN)) failure = result
-        blocks += more
-        if (--left === 0) ended()
-      })
+    if (left === 0) {
+      ended()
+      return
     }
+    // What is known of the file here may rest on what this node has still to commit.
+    this.#spread.router.onceCommitted((error) => {
+      if (error < 0) {
+        this.#fail(write, error)
+        return
+      }
+      for (const piece of others) {
+        this.#writePiece(write, piece, extent, (result, more) => {
+          if (result < 0 && (failure === 0 || failure === -EAGAIN)) failure = result
+          blocks += more
+          if (--left === 0) ended()
+        })
+      }
+    })
   }
 
   #writePiece(

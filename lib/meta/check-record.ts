@@ -2,26 +2,90 @@
 import { ROOT_INODE } from '../base/ids.js'
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, TARGET_BYTES_MAX } from '../base/limits.js'
 import { S_IFMT } from '../base/mode.js'
+import type { Kv } from '../ports.js'
 import {
   DENTRY_KEY_BYTES,
   KEY_COUNTER,
+  KEY_CUT,
   KEY_DENTRY,
+  KEY_DEPARTED,
   KEY_FREE,
+  KEY_GRAVE,
+  KEY_HOLDER,
   KEY_INLINE,
   KEY_INODE,
   KEY_ORPHAN,
+  KEY_RESULT,
+  KEY_XATTR,
 } from '../wire/records.js'
 import type { Inode } from './inode.js'
 
 export const ID_KEY_BYTES = 9
+
+/** The lengths of keys, by their types; attributes apart, whose keys end with their names. */
+const FIXED: readonly (readonly [type: number, bytes: number])[] = [
+  [KEY_COUNTER, 1],
+  [KEY_DENTRY, DENTRY_KEY_BYTES],
+  [KEY_FREE, ID_KEY_BYTES],
+  [KEY_GRAVE, 13],
+  [KEY_HOLDER, 17],
+  [KEY_INODE, ID_KEY_BYTES],
+  [KEY_INLINE, ID_KEY_BYTES],
+  [KEY_ORPHAN, ID_KEY_BYTES],
+  [KEY_RESULT, 25],
+  [KEY_CUT, ID_KEY_BYTES],
+  [KEY_DEPARTED, 21],
+]
+const FIXED_BYTES: ReadonlyMap<number, number> = new Map(FIXED)
+
+/** Which lengths the key of a record may have. */
+export const KEY_BYTES: ReadonlyMap<number, (bytes: number) => boolean> = new Map([
+  ...FIXED.map(([type, length]): [number, (bytes: number) => boolean] => [type, (bytes) => bytes === length]),
+  [KEY_XATTR, (bytes) => bytes > ID_KEY_BYTES],
+])
 const NANOSECONDS = 1_000_000_000
 /** S_IFMT bits of every kind that an inode can be: fifo, device, directory, device, file, link, socket. */
 const KINDS: ReadonlySet<number> = new Set([0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000])
 const CHUNK_BITS_MIN = 16
 const CHUNK_BITS_MAX = 30
 
+/** A store that is to be checked. */
+export interface CheckedStore {
+  /** Stands before each fault, where it is not empty. */
+  readonly label: string
+  readonly kv: Kv
+  /** The ids of the backing files that exist. */
+  readonly files: ReadonlySet<number>
+  /** Its member's id, 16 hexadecimal digits. */
+  readonly memberId: string
+}
+
+/** How much there is, for the summary. */
+export interface CheckTotals {
+  inodes: number
+  directories: number
+  dentries: number
+  /** Inodes of which only chunks are here. */
+  parts: number
+  backingFiles: number
+  /** Of these, files that are not there. */
+  lost: number
+  faults: number
+}
+
+/** A store while it is being checked. */
+export interface StoreUnderCheck {
+  readonly store: CheckedStore
+  /** The value that its Kv has loaded, as 32-bit words. */
+  readonly words: Uint32Array
+  fault(text: string): void
+  /** The number of this inode was given out. */
+  isReserved(inode: Inode): boolean
+}
+
 /** What is known of an inode. */
 export interface Known {
+  readonly store: StoreUnderCheck
   readonly inode: Inode
   /** Its record cannot be read, so nothing is expected of its fields. */
   readonly isDamaged: boolean
@@ -75,22 +139,11 @@ export function inlineFaults({ inode, inlineBytes }: Known): string[] {
 
 /** The length of a key that is followed by zeros. */
 export function lengthOfKey(key: Uint8Array): number {
-  switch (key[0]) {
-    case KEY_COUNTER:
-      return 1
-    case KEY_DENTRY:
-      return DENTRY_KEY_BYTES
-    case KEY_FREE:
-    case KEY_INODE:
-    case KEY_INLINE:
-    case KEY_ORPHAN:
-      return ID_KEY_BYTES
-    default: {
-      // The name of an attribute has no zeros.
-      const end = key.indexOf(0, ID_KEY_BYTES)
-      return end < 0 ? key.length : end
-    }
-  }
+  const fixed = FIXED_BYTES.get(key[0] as number)
+  if (fixed !== undefined) return fixed
+  // The name of an attribute has no zeros.
+  const end = key.indexOf(0, ID_KEY_BYTES)
+  return end < 0 ? key.length : end
 }
 
 export function compare(a: Uint8Array, b: Uint8Array): number {

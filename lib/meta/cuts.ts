@@ -8,6 +8,9 @@ const CLIENT_WORD = 4
 const SEQUENCE_WORD = CLIENT_WORD + CLIENT_BYTES / 4
 const CHANGE_WORD = SEQUENCE_WORD + 2
 
+/** Bytes of a record before the change. */
+export const CUT_HEAD_BYTES = CHANGE_WORD * 4
+
 /** A truncation that has begun. */
 export interface Cut {
   /** What the members that hold chunks cut off: everything from here on. */
@@ -66,7 +69,7 @@ export class Cuts {
 
   #load(): Cut {
     const { value, words, valueBytes } = this.#batch
-    if (valueBytes < CHANGE_WORD * 4 || valueBytes % 4 !== 0 || words[0] !== HEAD) fail(EIO)
+    if (valueBytes < CUT_HEAD_BYTES || valueBytes % 4 !== 0 || words[0] !== HEAD) fail(EIO)
     const sequence = getWords(words, SEQUENCE_WORD)
     const client = value.slice(CLIENT_WORD * 4, SEQUENCE_WORD * 4)
     return {

@@ -84,6 +84,8 @@ export class MetaStore {
   onUndone: () => void = () => {}
   /** Called when somebody waits for the open batch: it has to be committed, though nothing else may come to be answered. */
   onAwaited: () => void = () => {}
+  /** Called with every new inode of this node's own. */
+  onCreated: (number: number) => void = () => {}
   /** Called when something joins {@link departed}, once that is committed. */
   onDeparted: () => void = () => {}
 
@@ -157,6 +159,7 @@ export class MetaStore {
     inode.chunkBits = parent.chunkBits
     inode.layout = parent.layout
     this.#initialise(inode, mode, uid, gid)
+    this.onCreated(inode.number)
     return inode
   }
 

@@ -12,8 +12,8 @@ const SETTLED_MAX = 65536
 /**
  * The members that hold chunks of inodes that lie here, and whether they may hold more than the inode knows of: a writer
  * that died, or failed, between its data and the inode's size has left bytes beyond the size. They must never be seen,
- * so before a file grows over them they are cut off. Which writers have died is not known; but whenever a session has
- * ended since a file was looked after, one of them may have.
+ * so before the file grows over them they are cut off. Which writers have died is not known; but whenever a session has
+ * ended since a file was made, or looked after, one of them may have.
  */
 export class FileHolders {
   readonly #meta: MetaStore
@@ -25,6 +25,7 @@ export class FileHolders {
   constructor(meta: MetaStore, router: Router) {
     this.#meta = meta
     this.#router = router
+    meta.onCreated = (number) => this.settle(number)
   }
 
   /** Somebody may have left something beyond the size. */

@@ -89,6 +89,7 @@ export class Served {
     this.#turn = turn
     this.#leases = new Leases(clock, this.#others(router), (member) => this.#expire(member))
     meta.onAwaited = () => turn.endSoon()
+    router.onceCommitted = (step) => meta.onceCommitted(step)
     share.linger(clock, LINGER_MS, () => turn.endSoon())
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })

@@ -20,6 +20,13 @@ const RETRY_MS = 1000
 const NO_CHANGE = new Uint32Array(0)
 const NOBODY: Done = () => undefined
 
+interface Pending {
+  readonly cut: Cut
+  readonly generation: number
+  /** An earlier run of this node has begun it. */
+  readonly isRecovered: boolean
+}
+
 /** What {@link Truncations} works with. */
 export interface TruncationPorts {
   readonly share: Share
@@ -47,7 +54,7 @@ export class Truncations {
   readonly #log: Log
   readonly #latch = new Latch()
   /** Those that have begun. */
-  readonly #pending = new Map<number, { readonly cut: Cut; readonly generation: number }>()
+  readonly #pending = new Map<number, Pending>()
   readonly #scratch = areaOf(new Uint32Array(256))
   #cancelRetry: (() => void) | undefined
 
@@ -65,7 +72,7 @@ export class Truncations {
     for (const [number, cut] of this.#meta.cuts.list()) {
       const inode = this.#meta.find(number)
       if (inode === undefined) this.#meta.cuts.remove(number)
-      else this.#pending.set(number, { cut, generation: inode.generation })
+      else this.#pending.set(number, { cut, generation: inode.generation, isRecovered: true })
     }
     this.#retry()
   }
@@ -123,7 +130,7 @@ export class Truncations {
     const { number, generation } = inode
     const cut: Cut = { size, epoch: (inode.truncationEpoch + 1) >>> 0, asker, change }
     this.#meta.cuts.put(number, cut)
-    this.#pending.set(number, { cut, generation })
+    this.#pending.set(number, { cut, generation, isRecovered: false })
     this.#meta.ifUndone(() => this.#pending.delete(number))
     return this.#carryOut(number, done)
   }
@@ -148,12 +155,13 @@ export class Truncations {
       })
     const settled: Step = (next) => then((late) => this.#share.fsyncdir(late), tell, next)
     const apply: Step = (next) => this.#apply(number, cut, blocks, next)
+    const applied: Step = (next) => then(settled, apply, next)
     const ended = (result: number): number => {
       if (result < 0 && this.#pending.has(number)) this.#failed(number, result)
       this.#turn.endSoon()
       return result
     }
-    return ending((late) => then(settled, apply, late), ended, done)
+    return ending((late) => then(applied, (next) => this.#commit(number, pending, next), late), ended, done)
   }
 
   #apply(number: number, cut: Cut, blocks: number, done: Done): number {
@@ -165,16 +173,29 @@ export class Truncations {
       this.#meta.touch(inode)
       this.#meta.cuts.remove(number)
       this.#record(cut, inode)
-      const pending = this.#pending.get(number)
-      this.#pending.delete(number)
-      this.#meta.ifUndone(() => pending !== undefined && this.#pending.set(number, pending))
-      this.#holders.settle(number)
       return 0
     }
     if (cut.change.length === 0) return applied(0)
     const update = MetadataUpdate.request.get(areaOf(cut.change), 0, cut.change.length)
     if (update === null) return -EIO
     return ending((late) => this.#share.setattr(number, changeOf(update), late), applied, done)
+  }
+
+  /**
+   * Nobody, on this node either, may go on with the new epoch before it is there for good: what was written under it
+   * would not be cut off when the truncation is done again after a crash. After a power cut just that may be the case.
+   */
+  #commit(number: number, { isRecovered }: Pending, done: Done): number {
+    return sooner(done, (finish) =>
+      this.#meta.onceCommitted((error) => {
+        if (error === 0) {
+          this.#pending.delete(number)
+          if (isRecovered) this.#holders.doubt(number)
+          else this.#holders.settle(number)
+        }
+        finish(error)
+      }),
+    )
   }
 
   /** Whoever has asked for it, and asks again after a restart, is answered. */

@@ -36,7 +36,10 @@ export class DataDriver {
   readonly #options: DataRunOptions
   readonly #files: Files
   readonly #all: File[] = []
-  #inFlight = 0
+  /** Calls under way at each node. */
+  readonly #calls = new Map<DataNode, Set<object>>()
+  /** When the power went last. */
+  #powerCut = -1
   #now = 0
   #tag = 0
 
@@ -51,6 +54,7 @@ export class DataDriver {
       this.world.create(this.#node(), name)
       this.#all.push({ name, oracle: new FileOracle() })
     }
+    this.world.wait(this.world.node(0), (done) => this.world.node(0).fs.syncfs(done))
   }
 
   run(): void {
@@ -62,10 +66,17 @@ export class DataDriver {
     this.world.settle()
   }
 
+  get #inFlight(): number {
+    return [...this.#calls.values()].reduce((sum, calls) => sum + calls.size, 0)
+  }
+
   #round(): void {
     const { concurrency, trouble } = this.#options
     for (let count = concurrency === 1 ? 12 : 2 + this.#prng.below(3 * concurrency); count > 0; count--) {
-      if (this.#inFlight >= concurrency) this.#until(() => this.#inFlight < concurrency)
+      if (this.#inFlight >= concurrency) {
+        this.#restartAll()
+        this.world.until(() => this.#inFlight < concurrency)
+      }
       this.#call()
       for (let steps = this.#prng.below(12); steps > 0; steps--) this.world.clock.step()
       if (trouble !== 'none' && this.#prng.oneIn(8)) this.#makeTrouble()
@@ -75,16 +86,32 @@ export class DataDriver {
   #makeTrouble(): void {
     const { trouble } = this.#options
     const { nodes } = this.world
-    if (trouble === 'sessions' || this.#prng.oneIn(2)) {
-      const [a, b] = [this.#prng.pick(nodes), this.#prng.pick(nodes)]
-      if (a === b) return
+    const [a, b] = [this.#prng.pick(nodes), this.#prng.pick(nodes)]
+    if (trouble === 'sessions' || this.#prng.oneIn(4)) {
+      if (a === b || !a.isUp || !b.isUp) return
       this.#trace(`  session of ${a.index} and ${b.index} ends`)
       this.world.connect(a, b)
-    }
+    } else if (!a.isUp) this.#restart(a)
+    else if (nodes.filter(({ isUp }) => isUp).length > 1) this.#crash(a)
   }
 
-  #until(isDone: () => boolean): void {
-    this.world.until(isDone)
+  #crash(node: DataNode): void {
+    const kind = this.#options.trouble === 'power' && this.#prng.oneIn(2) ? 'power' : 'process'
+    this.#trace(`  crash of the ${kind} of ${node.index}`)
+    this.world.crash(node, kind)
+    this.#calls.delete(node)
+    if (kind === 'process') return
+    this.#powerCut = this.#tick()
+    for (const { oracle } of this.#all) oracle.doubt(this.#now)
+  }
+
+  #restart(node: DataNode): void {
+    this.#trace(`  restart of ${node.index}`)
+    this.world.restart(node)
+  }
+
+  #restartAll(): void {
+    for (const node of this.world.nodes) if (!node.isUp) this.#restart(node)
   }
 
   #call(): void {
@@ -101,12 +128,19 @@ export class DataDriver {
       () => this.#stat(),
       () => this.#fsync(),
       () => this.#seek(),
+      () => this.#churn(),
     ]
     this.#prng.pick(calls)()
   }
 
   #node(): DataNode {
     return this.#prng.pick(this.world.nodes.filter(({ isUp }) => isUp))
+  }
+
+  /** 0 where the node cannot find it out at the moment. */
+  #find(node: DataNode, name: string): number {
+    const isWhole = this.world.nodes.every(({ isUp }) => isUp)
+    return node.held.get(name) ?? (isWhole ? this.world.find(node, name) : 0)
   }
 
   #range(): [offset: number, bytes: number] {
@@ -118,21 +152,25 @@ export class DataDriver {
 
   /** Begins a call: `run` makes it, and `ended` judges it. */
   #start(
+    node: DataNode,
     what: string,
     change: Change | undefined,
     run: (ended: (call: FileCall) => void) => void,
     ended: (call: FileCall, start: number, end: number) => void,
   ): void {
     const start = this.#tick()
-    this.#inFlight++
+    const token = {}
+    const calls = this.#calls.get(node) ?? new Set()
+    this.#calls.set(node, calls.add(token))
     this.#trace(`  ${start} ${what} …`)
     run((call) => {
-      this.#inFlight--
+      calls.delete(token)
       const end = this.#tick()
       this.#trace(`  ${end} ${what} → ${call.result}${call.size > 0 ? ` (${call.size})` : ''}`)
       const isOut = call.result === -EIO && this.#options.trouble !== 'none'
       if (isOut) return
-      if (change !== undefined) change.end = end
+      // What the power has taken away of it meanwhile is not known.
+      if (change !== undefined && start > this.#powerCut) change.end = end
       ended(call, start, end)
     })
   }
@@ -140,7 +178,8 @@ export class DataDriver {
   #write(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const [offset, bytes] = this.#range()
     const tag = ++this.#tag
     const value = (at: number): number => 1 + ((tag * 41 + (at >> 9)) % 255)
@@ -148,6 +187,7 @@ export class DataDriver {
     const what = `${node.index}: write ${name} ${bytes} at ${offset}`
     const change = oracle.begin({ kind: 'bytes', from: offset, to: offset + bytes, value, start: this.#now + 1 })
     this.#start(
+      node,
       what,
       change,
       (ended) => this.#files.write(node, number, offset, data, false, ended),
@@ -158,7 +198,8 @@ export class DataDriver {
   #append(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const bytes = this.#prng.pick([1, 500, 5000, CHUNK_BYTES + 5])
     const tag = 1 + (++this.#tag % 255)
     const what = `${node.index}: append ${name} ${bytes} of ${tag}`
@@ -166,6 +207,7 @@ export class DataDriver {
     if (oracle.base.length > REACH) return
     oracle.beginAppend(tag, this.#now + 1)
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.write(node, number, 0, new Uint8Array(bytes).fill(tag), true, ended),
@@ -188,7 +230,8 @@ export class DataDriver {
   #truncate(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const isOpen = this.#prng.oneIn(4)
     const [offset, more] = this.#range()
     const size = isOpen ? 0 : offset + (this.#prng.oneIn(4) ? more : 0)
@@ -197,6 +240,7 @@ export class DataDriver {
     const cut = oracle.begin({ kind: 'cut', from: size, to: size, value: () => 0, start })
     const grow = oracle.begin({ kind: 'grow', from: size, to: size, value: () => 0, start })
     this.#start(
+      node,
       what,
       cut,
       (ended) => {
@@ -204,7 +248,7 @@ export class DataDriver {
         else this.#files.truncate(node, number, size, ended)
       },
       ({ result }, _, end) => {
-        grow.end = end
+        if (start > this.#powerCut) grow.end = end
         this.#check(result === 0, `${what}: ${result}`)
       },
     )
@@ -213,7 +257,8 @@ export class DataDriver {
   #allocate(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const mode = this.#prng.pick([0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE])
     const [offset, bytes] = this.#range()
     const what = `${node.index}: allocate ${name} mode ${mode} ${bytes} at ${offset}`
@@ -230,11 +275,12 @@ export class DataDriver {
       changes.push(oracle.begin({ kind: 'grow', from: offset, to: offset + bytes, value: () => 0, start }))
     }
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.allocate(node, number, mode, offset, bytes, ended),
       ({ result }, _, end) => {
-        for (const change of changes) change.end = end
+        for (const change of changes) if (start > this.#powerCut) change.end = end
         this.#check(result === 0, `${what}: ${result}`)
       },
     )
@@ -254,13 +300,30 @@ export class DataDriver {
     return this.#options.concurrency === 1 && this.#options.trouble === 'none'
   }
 
+  /** Makes a file with many chunks, and frees it: that goes on in the background. */
+  #churn(): void {
+    if (this.world.nodes.some(({ isUp }) => !isUp)) return
+    const [maker, remover] = [this.#node(), this.#node()]
+    const [offset, bytes] = this.#range()
+    const name = `c${++this.#tag}`
+    const number = this.world.create(maker, name)
+    const data = new Uint8Array(bytes).fill(1)
+    const { result } = this.#files.now((ended) => this.#files.write(maker, number, offset, data, false, ended))
+    this.#check(result === bytes, `write of ${name}: ${result}`)
+    const error = this.world.unlink(remover, name)
+    this.#check(error === 0, `unlink of ${name}: ${error}`)
+    this.#trace(`  ${remover.index}: unlink ${name}`)
+  }
+
   #read(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const [offset, bytes] = this.#range()
     const what = `${node.index}: read ${name} ${bytes} at ${offset}`
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.read(node, number, offset, bytes, ended),
@@ -277,9 +340,11 @@ export class DataDriver {
   #stat(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const what = `${node.index}: stat ${name}`
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.stat(node, number, ended),
@@ -292,27 +357,34 @@ export class DataDriver {
   }
 
   #fsync(): void {
-    const { name } = this.#prng.pick(this.#all)
+    const { name, oracle } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const what = `${node.index}: fsync ${name}`
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.fsync(node, number, ended),
-      ({ result }) => this.#check(result === 0, `${what}: ${result}`),
+      ({ result }, start) => {
+        this.#check(result === 0, `${what}: ${result}`)
+        if (start > this.#powerCut) oracle.synced(start)
+      },
     )
   }
 
   #seek(): void {
     const { oracle, name } = this.#prng.pick(this.#all)
     const node = this.#node()
-    const number = this.world.find(node, name)
+    const number = this.#find(node, name)
+    if (number === 0) return
     const [offset] = this.#range()
     const whence = this.#prng.pick([SEEK_DATA, SEEK_HOLE])
     const what = `${node.index}: seek ${whence === SEEK_DATA ? 'data' : 'hole'} ${name} from ${offset}`
     const isAlone = this.#isExact
     this.#start(
+      node,
       what,
       undefined,
       (ended) => this.#files.seek(node, number, offset, whence, ended),
@@ -333,14 +405,23 @@ export class DataDriver {
 
   /** Waits until nothing is under way; then all nodes see the same, and it can be explained. */
   #quiesce(): void {
-    this.#until(() => this.#inFlight === 0)
-    if (this.#prng.oneIn(2)) this.world.settle()
+    this.#restartAll()
+    this.world.until(() => this.#inFlight === 0)
+    const { trouble } = this.#options
+    if (trouble !== 'none' || this.#prng.oneIn(2)) {
+      this.world.settle()
+      const faults = this.world.check(trouble === 'power')
+      this.#check(faults.length === 0, faults.join('\n'))
+    }
     for (const { name, oracle } of this.#all) {
       const start = this.#tick()
       const seen = this.#contents(this.#node(), name)
       const end = this.#tick()
       for (const at of oracle.samples(0, seen.length)) {
-        this.#check(oracle.allows(seen[at] as number, at, start, end), `in the end ${name} has ${seen[at]} at ${at}`)
+        this.#check(
+          oracle.allows(seen[at] as number, at, start, end),
+          `in the end ${name} has ${seen[at]} at ${at}, of ${seen.length}`,
+        )
       }
       this.#check(oracle.allows(ABSENT, seen.length, start, end), `in the end ${name} has ${seen.length} bytes only`)
       for (const node of this.world.nodes) {
@@ -350,6 +431,9 @@ export class DataDriver {
         this.#check(wrong < 0, `${node.index} sees ${again[wrong]} at ${wrong} of ${name}, not ${seen[wrong]}`)
       }
       oracle.adopt(seen)
+      const node = this.#node()
+      const { result } = this.#files.now((ended) => this.#files.fsync(node, this.world.find(node, name), ended))
+      this.#check(result === 0, `fsync of ${name}: ${result}`)
     }
     this.#check(this.world.faults.length === 0, this.world.faults.join('\n'))
   }

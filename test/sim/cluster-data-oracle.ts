@@ -19,6 +19,8 @@ export interface Change {
   readonly start: number
   /** Infinity as long as it is under way, or for ever where nobody will say whether it happened. */
   end: number
+  /** The power has gone: where it made the file longer, its bytes may be zeros. */
+  isDoubted: boolean
 }
 
 const NEVER = Number.NEGATIVE_INFINITY
@@ -27,11 +29,13 @@ export class FileOracle {
   /** The contents when nothing was under way last. */
   base: Uint8Array = new Uint8Array(0)
   #changes: Change[] = []
+  /** Those that no power cut takes away. */
+  readonly #safe = new Set<Change>()
   /** Bytes that an append under way may have put anywhere. */
   #anywhere: { readonly value: number; readonly start: number }[] = []
 
-  begin(change: Omit<Change, 'end'>): Change {
-    const begun = { ...change, end: Number.POSITIVE_INFINITY }
+  begin(change: Omit<Change, 'end' | 'isDoubted'>): Change {
+    const begun = { ...change, end: Number.POSITIVE_INFINITY, isDoubted: false }
     this.#changes.push(begun)
     return begun
   }
@@ -56,15 +60,25 @@ export class FileOracle {
     return size
   }
 
-  /** What was not synced when the power went may be lost. */
-  doubtAll(): void {
-    for (const change of this.#changes) change.end = Number.POSITIVE_INFINITY
+  /** A sync that was asked for at `start` has succeeded: what had ended by then is safe. */
+  synced(start: number): void {
+    for (const change of this.#changes) if (change.end < start) this.#safe.add(change)
+  }
+
+  /** The power has gone somewhere: what is not safe may be lost. */
+  doubt(now: number): void {
+    for (const change of this.#changes) {
+      if (change.start >= now || this.#safe.has(change)) continue
+      change.end = Number.POSITIVE_INFINITY
+      change.isDoubted = true
+    }
   }
 
   /** Nothing is under way: these are the contents from now on. */
   adopt(contents: Uint8Array): void {
     this.base = contents
     this.#changes = []
+    this.#safe.clear()
     this.#anywhere = []
   }
 
@@ -80,7 +94,9 @@ export class FileOracle {
   allows(seen: number, offset: number, start: number, end: number): boolean {
     const begun = this.#changes.filter((change) => change.start < end)
     const setters = begun.filter((change) => isSetter(change, offset))
-    const growers = begun.filter((change) => !isSetter(change, offset) && isGrower(change, offset))
+    const growers = begun.filter(
+      (change) => isGrower(change, offset) && (change.isDoubted || !isSetter(change, offset)),
+    )
     const first: Change = {
       kind: 'bytes',
       from: 0,
@@ -88,17 +104,18 @@ export class FileOracle {
       value: () => this.base[offset] ?? ABSENT,
       start: NEVER,
       end: NEVER,
+      isDoubted: false,
     }
     const zeroes = begun.filter(({ kind, from, to }) => kind === 'zero' && from <= offset && offset < to)
     const sources = [first, ...setters]
     const isOver = (source: Change, others: readonly Change[]): boolean =>
       others.some((other) => other.start > source.end && other.end < start)
-    const valueOf = (source: Change): number => (source.kind === 'cut' ? ABSENT : source.value(offset))
+    const valueFrom = (source: Change): number => (source.kind === 'cut' ? ABSENT : source.value(offset))
     if (seen > 0 && this.#anywhere.some((append) => append.value === seen && append.start < end)) return true
     if (seen === 0 && zeroes.some((zero) => !isOver(zero, setters))) return true
     for (const source of sources) {
       if (isOver(source, setters)) continue
-      const value = valueOf(source)
+      const value = valueFrom(source)
       if (value !== ABSENT) {
         if (value === seen && (value === 0 || !isOver(source, zeroes))) return true
         continue

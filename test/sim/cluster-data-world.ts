@@ -1,6 +1,7 @@
 import { ROOT_INODE } from '../../lib/base/ids.js'
 import { S_IFREG } from '../../lib/base/mode.js'
 import { Cluster } from '../../lib/fs/cluster.js'
+import { checkStores } from '../../lib/meta/check.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import { Turn } from '../../lib/meta/turn.js'
 import { Node } from '../../lib/node/node.js'
@@ -84,6 +85,7 @@ export class DataNode {
   node!: Node
   fs!: Cluster
   isUp = false
+  isMounted = false
   incarnation = 0
   /** Channels to others, by member. */
   readonly channels = new Map<number, number>()
@@ -130,7 +132,6 @@ export class DataWorld {
     }
     for (const node of this.nodes) this.#boot(node)
     for (const a of this.nodes) for (const b of this.nodes) if (a.index < b.index) this.connect(a, b)
-    for (const node of this.nodes) this.#mount(node)
   }
 
   node(index: number): DataNode {
@@ -178,6 +179,7 @@ export class DataWorld {
 
   /** Makes an empty file; a node that wants to use it calls {@link find}. */
   create(node: DataNode, name: string): number {
+    this.#mount(node)
     const make = (done: Done): number => node.fs.mknod(ROOT_INODE, named(name), S_IFREG | 0o644, 0, CALLER, done)
     const error = this.wait(node, make)
     if (error < 0) throw new Error(`mknod ${name}: ${error}`)
@@ -188,6 +190,7 @@ export class DataWorld {
   find(node: DataNode, name: string): number {
     const known = node.held.get(name)
     if (known !== undefined) return known
+    this.#mount(node)
     const lookup = (done: Done): number =>
       node.fs.lookup(ROOT_INODE, named(name), (result) => {
         if (result === 0) node.fs.hold(node.fs.found)
@@ -210,7 +213,22 @@ export class DataWorld {
     return number
   }
 
+  /** All stores against each other, when nothing is under way: the faults. */
+  check(afterPowerCut: boolean): string[] {
+    const stores = this.nodes.map((node) => ({
+      label: `store ${node.index}`,
+      kv: node.kv,
+      files: new Set(node.disk.list(0, Number.MAX_SAFE_INTEGER)),
+      memberId: Buffer.from(node.id).toString('hex'),
+    }))
+    const faults: string[] = []
+    checkStores(stores, this.hash, { afterPowerCut, isWhole: true }, (fault) => faults.push(fault))
+    // Chunks as small as these are for tests only.
+    return faults.filter((fault) => !fault.includes(`its chunks of 2^${CHUNK_BITS} bytes`))
+  }
+
   unlink(node: DataNode, name: string): number {
+    this.#mount(node)
     const error = this.wait(node, (done) => node.fs.unlink(ROOT_INODE, named(name), done))
     for (const { fs, held } of this.nodes) {
       const number = held.get(name)
@@ -242,7 +260,6 @@ export class DataWorld {
   restart(node: DataNode): void {
     this.#boot(node)
     for (const other of this.nodes) if (other !== node && other.isUp) this.connect(node, other)
-    this.#mount(node)
   }
 
   /** Ends the session between two nodes, if there is one, and begins another. */
@@ -273,10 +290,12 @@ export class DataWorld {
     at.transport.close(channel)
   }
 
+  /** The root directory's member has to be there for that. */
   #mount(node: DataNode): void {
-    node.fs = new Cluster(node.node, node.pool)
+    if (node.isMounted) return
     const error = this.wait(node, (done) => node.fs.start(done) ?? PENDING)
     if (error < 0) throw new Error(`mount of ${node.index}: ${error}`)
+    node.isMounted = true
   }
 
   #boot(node: DataNode): void {
@@ -310,7 +329,9 @@ export class DataWorld {
       slotFree: () => node.node.onSlotFree(),
       failed: () => undefined,
     })
+    node.fs = new Cluster(node.node, pool)
     node.isUp = true
+    node.isMounted = false
   }
 
   #secret(): Uint8Array {

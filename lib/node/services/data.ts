@@ -79,7 +79,7 @@ export class DataServices {
   }
 
   #write(request: Write, asked: Asked<typeof WriteChunk>): void {
-    const { number, generation, offset } = request
+    const { number, generation } = request
     const { truncations, holders, appends, share } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (request.bytes === 0) fail(EINVAL)
@@ -91,24 +91,28 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
-    const isGap = request.append === 0 && offset > inode.size && holders.isInDoubt(inode)
     const clear: Step = (late) => {
       const present = this.#serving.file(number, generation)
-      return offset > present.size && holders.isInDoubt(present) ? truncations.clear(number, late) : 0
+      return this.#growsInDoubt(request, present) ? truncations.clear(number, late) : 0
     }
-    const result = isGap
+    const result = this.#growsInDoubt(request, inode)
       ? truncations.exclusive(number, finish, (late) => then(clear, write, late))
       : truncations.shared(inode, finish, write)
     if (result !== PENDING) finish(result)
   }
 
+  /** What somebody may have left beyond the size would be seen, by those who find what is written now lost. */
+  #growsInDoubt({ append, offset, bytes }: Write, inode: Inode): boolean {
+    return (append !== 0 || offset + bytes > inode.size) && this.#serving.holders.isInDoubt(inode)
+  }
+
   /** Writes what lies here, and makes the file as long as it has to be. */
   #writeNow(request: Write, asked: Asked<typeof WriteChunk>, done: Done): number {
-    const { number, generation, offset, bytes, turn, blocks } = request
-    const { appends, holders, share } = this.#serving
+    const { number, generation, bytes, turn, blocks } = request
+    const { appends, share } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (turn !== 0 && !appends.has(number, asked.member, turn)) return -ECANCELED
-    if (request.append === 0 && offset > inode.size && holders.isInDoubt(inode)) return -EAGAIN
+    if (this.#growsInDoubt(request, inode)) return -EAGAIN
     const plan = request.append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
     return share.extend(number, plan, blocks, request.killPrivileges !== 0, done)
   }

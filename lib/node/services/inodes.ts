@@ -54,15 +54,12 @@ export class InodeServices {
   #get({ number, generation }: RequestOf<typeof MetadataGet>, asked: Asked<typeof MetadataGet>): void {
     const { truncations } = this.#serving
     const answer = (error: number): void => {
-      this.#serving.guard(
-        () => (error < 0 ? asked.answer(error, null) : this.#answer({ number, generation }, asked)),
-        (failure) => asked.answer(failure, null),
-      )
+      const run = (): void => (error < 0 ? asked.answer(error, null) : this.#answer({ number, generation }, asked))
+      this.#serving.guard(run, (failure) => asked.answer(failure, null))
     }
     // Whoever was refused somewhere because of a truncation asks for what comes after it.
-    const waits = truncations.settled(this.#serving.inode(number, generation), answer)
-    if (waits < 0) asked.answer(waits, null)
-    else if (waits === 0) this.#answer({ number, generation }, asked)
+    const result = truncations.settled(this.#serving.inode(number, generation), answer)
+    if (result !== PENDING) answer(result)
   }
 
   #answer({ number, generation }: RequestOf<typeof MetadataGet>, asked: Asked<typeof MetadataGet>): void {
