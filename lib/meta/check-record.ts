@@ -1,4 +1,4 @@
-/** The leaves of {@link checkStore}: what one record, or one inode, says by itself. */
+/** The leaves of the check: what one record, or one inode, says by itself. */
 import { ROOT_INODE } from '../base/ids.js'
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, TARGET_BYTES_MAX } from '../base/limits.js'
 import { S_IFMT } from '../base/mode.js'
@@ -7,13 +7,22 @@ import {
   KEY_COUNTER,
   KEY_DENTRY,
   KEY_FREE,
+  KEY_GRAVE,
+  KEY_HELD,
   KEY_INLINE,
   KEY_INODE,
+  KEY_INTENT,
   KEY_ORPHAN,
+  KEY_OUTBOX,
+  KEY_RESULT,
+  KEY_XATTR,
 } from '../wire/records.js'
 import type { Inode } from './inode.js'
 
 export const ID_KEY_BYTES = 9
+const GRAVE_KEY_BYTES = 13
+const HELD_KEY_BYTES = 17
+const RESULT_KEY_BYTES = 25
 const NANOSECONDS = 1_000_000_000
 /** S_IFMT bits of every kind that an inode can be: fifo, device, directory, device, file, link, socket. */
 const KINDS: ReadonlySet<number> = new Set([0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000])
@@ -33,6 +42,21 @@ export interface Known {
   isOrphan: boolean
   reach: Reach
 }
+
+/** Which lengths the key of a record may have, inodes apart. */
+export const KEY_BYTES: ReadonlyMap<number, (bytes: number) => boolean> = new Map([
+  [KEY_COUNTER, (bytes) => bytes === 1],
+  [KEY_DENTRY, (bytes) => bytes === DENTRY_KEY_BYTES],
+  [KEY_FREE, (bytes) => bytes === ID_KEY_BYTES],
+  [KEY_GRAVE, (bytes) => bytes === GRAVE_KEY_BYTES],
+  [KEY_HELD, (bytes) => bytes === HELD_KEY_BYTES],
+  [KEY_INLINE, (bytes) => bytes === ID_KEY_BYTES],
+  [KEY_INTENT, (bytes) => bytes === ID_KEY_BYTES],
+  [KEY_ORPHAN, (bytes) => bytes === ID_KEY_BYTES],
+  [KEY_OUTBOX, (bytes) => bytes === ID_KEY_BYTES],
+  [KEY_RESULT, (bytes) => bytes === RESULT_KEY_BYTES],
+  [KEY_XATTR, (bytes) => bytes > ID_KEY_BYTES],
+])
 
 /** Whether the way up from a directory ends at the root. */
 export enum Reach {
@@ -80,10 +104,18 @@ export function lengthOfKey(key: Uint8Array): number {
       return 1
     case KEY_DENTRY:
       return DENTRY_KEY_BYTES
+    case KEY_GRAVE:
+      return GRAVE_KEY_BYTES
+    case KEY_HELD:
+      return HELD_KEY_BYTES
+    case KEY_RESULT:
+      return RESULT_KEY_BYTES
     case KEY_FREE:
     case KEY_INODE:
     case KEY_INLINE:
+    case KEY_INTENT:
     case KEY_ORPHAN:
+    case KEY_OUTBOX:
       return ID_KEY_BYTES
     default: {
       // The name of an attribute has no zeros.

@@ -8,8 +8,6 @@ import type { Owners } from './router.js'
 export interface NodeParts {
   /** This node's number among the members; −1 where it has no share. */
   readonly self: number
-  /** The ids of all members, 8 bytes each, by number. */
-  readonly memberIds: readonly Uint8Array[]
   readonly owners: Owners
   readonly epoch: number
   /** How long a call waits for a peer that is away; Infinity: for ever. */

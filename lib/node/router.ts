@@ -12,6 +12,8 @@ export interface Owners {
   readonly members: number
   /** The member that has this position. */
   owner(position: number): number
+  /** The id of a member: 8 bytes. */
+  idOf(member: number): Uint8Array
 }
 
 /** Knows who has what, and asks: by a function call where it is this node, by a message where it is a peer. */
@@ -22,6 +24,7 @@ export class Router {
   readonly #positions: Positions
   readonly #client: RpcClient
   readonly #services: Services
+  readonly #byId = new Map<string, number>()
 
   constructor(self: number, owners: Owners, positions: Positions, client: RpcClient, services: Services) {
     this.self = self
@@ -29,6 +32,7 @@ export class Router {
     this.#positions = positions
     this.#client = client
     this.#services = services
+    for (let member = 0; member < owners.members; member++) this.#byId.set(owners.idOf(member).join(), member)
   }
 
   get members(): number {
@@ -45,6 +49,15 @@ export class Router {
 
   ofInode(number: number): number {
     return this.#owners.owner(Math.floor(number / SERIAL_SPAN))
+  }
+
+  idOf(member: number): Uint8Array {
+    return this.#owners.idOf(member)
+  }
+
+  /** The member of this id, or −1 where there is none (any more). */
+  withId(id: Uint8Array): number {
+    return this.#byId.get(id.join()) ?? -1
   }
 
   /** All members, by number. */

@@ -45,7 +45,7 @@ interface ServedParts extends NodeParts {
 export class Served {
   readonly server: RpcServer
   readonly #share: Share
-  readonly #memberIds: readonly Uint8Array[]
+  readonly #router: Router
   readonly #stream: Stream
   readonly #names: HeldNames
   readonly #outgoing: Outgoing
@@ -56,21 +56,22 @@ export class Served {
   readonly #turn: ServedParts['turn']
 
   constructor(parts: ServedParts) {
-    const { self, memberIds, share, router, services, stream, clock, turn, log, timeoutMs, pool, transport } = parts
+    const { self, share, router, services, stream, clock, turn, log, timeoutMs, pool, transport } = parts
     const { meta, context } = share
     const room = new WaitingRoom(clock, timeoutMs)
     const ownId = new Uint8Array(CLIENT_BYTES)
-    ownId.set((memberIds[self] as Uint8Array).subarray(0, ID_BYTES))
+    ownId.set(router.idOf(self).subarray(0, ID_BYTES))
     const own = new OwnSteps(self, ownId, services, meta.results)
     const names = new HeldNames(room)
     const outgoing = new Outgoing({ context, router, stream, turn, clock })
     const whenRecovered = (step: () => void): void => outgoing.whenRecovered(step)
     const sagas = new Sagas({
       ...{ meta, router, stream, own, names, clock, turn, log, whenRecovered },
-      resumeAsked: (method, asker) => this.server.resume(method, this.#memberOf(asker.client), asker),
+      resumeAsked: (method, origin) =>
+        this.server.resume(method, router.withId(origin.client.subarray(0, ID_BYTES)), origin),
     })
     this.#share = share
-    this.#memberIds = memberIds
+    this.#router = router
     this.#stream = stream
     this.#names = names
     this.#outgoing = outgoing
@@ -103,7 +104,7 @@ export class Served {
     const { meta } = this.#share
     this.#stream.resume([...this.#sagas.list(), ...this.#outgoing.list()])
     for (const { owner, saga, held } of meta.heldNames.list()) {
-      this.#names.take(held, { ...held, member: this.#memberOf(owner), saga, isLast: false })
+      this.#names.take(held, { ...held, member: this.#router.withId(owner), saga, isLast: false })
     }
     this.#graves.recover()
     this.#outgoing.recover()
@@ -162,10 +163,5 @@ export class Served {
 
   #others({ self, members }: Router): number[] {
     return Array.from({ length: members }, (_, member) => member).filter((member) => member !== self)
-  }
-
-  /** The member of this id, or −1. */
-  #memberOf(client: Uint8Array): number {
-    return this.#memberIds.findIndex((id) => id.subarray(0, ID_BYTES).every((byte, at) => byte === client[at]))
   }
 }

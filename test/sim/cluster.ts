@@ -108,13 +108,16 @@ export class SimCluster {
     const defer = (step: () => void): void => void clock.after(0, step)
     node.turn = new Turn(meta, defer)
     node.transport = new SimTransport(this.network, pool)
-    const owners = { members: this.nodes.length, owner: (position: number) => this.#owner(position) }
+    const owners = {
+      members: this.nodes.length,
+      owner: (position: number) => this.#owner(position),
+      idOf: (member: number) => (this.nodes[member] as SimNode).client.subarray(0, 8),
+    }
     const { share, turn, transport } = node
     const positions = new Positions(this.#hash)
     node.node = new Node({
       ...{
         self: index,
-        memberIds: this.nodes.map(({ client }) => client.subarray(0, 8)),
         owners,
         epoch: 1,
         timeoutMs: TIMEOUT_MS,
