@@ -165,6 +165,7 @@ export class Sagas {
     const { fields, present, step, id } = saga
     if (present.look !== undefined) {
       present.look(fields, (error) => this.#conclude(saga, [{ result: error, reply: null }]))
+      this.#storeIfAt(saga, step)
       return
     }
     const questions = present.ask?.(fields, id) ?? []
@@ -174,8 +175,7 @@ export class Sagas {
     }
     if (questions.every(({ member }) => member === this.#parts.router.self)) {
       this.#askAll(saga, questions)
-      // Where it has to wait, what was done so far must not be without its record.
-      if (saga.isAlive && saga.step === step) this.#store(saga)
+      this.#storeIfAt(saga, step)
       return
     }
     this.#store(saga)
@@ -184,6 +184,11 @@ export class Sagas {
       if (error === 0) this.#askAll(saga, questions)
       else this.#later(AGAIN_MS, saga, () => this.#go(saga))
     })
+  }
+
+  /** Where the step has to wait, what was done before it must not be without its record. */
+  #storeIfAt(saga: AnySaga, step: number): void {
+    if (saga.isAlive && saga.step === step) this.#store(saga)
   }
 
   #store(saga: AnySaga): void {
