@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { checkStore } from '../lib/meta/check.js'
+import { checkMember, checkStore } from '../lib/meta/check.js'
 import { SystemClock } from '../lib/native/clock.js'
 import { loadHash32 } from '../lib/native/hash.js'
 import { LmdbKv } from '../lib/native/kv.js'
@@ -89,7 +89,10 @@ async function checkOne(store: string, copy: string, afterPowerCut: boolean): Pr
   try {
     const hash = await loadHash32()
     const view = viewStore(store, hash)
-    const { faults, summary } = view.superblock.isWhole ? checkWhole(store, copy, afterPowerCut, hash) : NOTHING_YET
+    const { isWhole, members } = view.superblock
+    // What other members have to do with it cannot be told from one store.
+    const check = members.length > 1 ? checkMember : checkStore
+    const { faults, summary } = isWhole ? checkWhole(store, copy, afterPowerCut, hash, check) : NOTHING_YET
     view.close()
     process.stdout.write(`${store}: ${faults === 0 ? 'clean' : `${faults} faults`}: ${summary}\n`)
     return faults === 0 ? exitCode.clean : exitCode.faults
@@ -109,7 +112,13 @@ interface Outcome {
 /** A store whose making was interrupted was never served to anybody. */
 const NOTHING_YET: Outcome = { faults: 0, summary: 'it is not finished, and holds nothing yet' }
 
-function checkWhole(store: string, copy: string, afterPowerCut: boolean, hash: Hash32): Outcome {
+function checkWhole(
+  store: string,
+  copy: string,
+  afterPowerCut: boolean,
+  hash: Hash32,
+  check: typeof checkStore,
+): Outcome {
   copyMetadata(store, copy)
   const clock = new SystemClock()
   const kv = LmdbKv.open(copy, clock, SILENT)
@@ -118,7 +127,7 @@ function checkWhole(store: string, copy: string, afterPowerCut: boolean, hash: H
   const { ids, strange } = listBackingFiles(store)
   for (const name of strange) process.stdout.write(`${store}: ${name} is no backing file\n`)
   const report = (fault: string): void => void process.stdout.write(`${store}: ${fault}\n`)
-  const totals = checkStore(kv, hash, ids, afterPowerCut, report)
+  const totals = check({ kv, hash, files: ids, afterPowerCut, report })
   const { inodes, directories, dentries, backingFiles, lost } = totals
   const files = lost > 0 ? `${backingFiles} backing files, ${lost} of them lost` : `${backingFiles} backing files`
   const summary = `${inodes} inodes (${directories} directories), ${dentries} names, ${files}`

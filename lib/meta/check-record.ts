@@ -2,7 +2,6 @@
 import { ROOT_INODE } from '../base/ids.js'
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, TARGET_BYTES_MAX } from '../base/limits.js'
 import { S_IFMT } from '../base/mode.js'
-import type { Kv } from '../ports.js'
 import {
   DENTRY_KEY_BYTES,
   KEY_COUNTER,
@@ -11,10 +10,13 @@ import {
   KEY_DEPARTED,
   KEY_FREE,
   KEY_GRAVE,
+  KEY_HELD,
   KEY_HOLDER,
   KEY_INLINE,
   KEY_INODE,
+  KEY_INTENT,
   KEY_ORPHAN,
+  KEY_OUTBOX,
   KEY_RESULT,
   KEY_XATTR,
 } from '../wire/records.js'
@@ -28,10 +30,13 @@ const FIXED: readonly (readonly [type: number, bytes: number])[] = [
   [KEY_DENTRY, DENTRY_KEY_BYTES],
   [KEY_FREE, ID_KEY_BYTES],
   [KEY_GRAVE, 13],
+  [KEY_HELD, 17],
   [KEY_HOLDER, 17],
   [KEY_INODE, ID_KEY_BYTES],
   [KEY_INLINE, ID_KEY_BYTES],
+  [KEY_INTENT, ID_KEY_BYTES],
   [KEY_ORPHAN, ID_KEY_BYTES],
+  [KEY_OUTBOX, ID_KEY_BYTES],
   [KEY_RESULT, 25],
   [KEY_CUT, ID_KEY_BYTES],
   [KEY_DEPARTED, 21],
@@ -49,43 +54,8 @@ const KINDS: ReadonlySet<number> = new Set([0o010000, 0o020000, 0o040000, 0o0600
 const CHUNK_BITS_MIN = 16
 const CHUNK_BITS_MAX = 30
 
-/** A store that is to be checked. */
-export interface CheckedStore {
-  /** Stands before each fault, where it is not empty. */
-  readonly label: string
-  readonly kv: Kv
-  /** The ids of the backing files that exist. */
-  readonly files: ReadonlySet<number>
-  /** Its member's id, 16 hexadecimal digits. */
-  readonly memberId: string
-}
-
-/** How much there is, for the summary. */
-export interface CheckTotals {
-  inodes: number
-  directories: number
-  dentries: number
-  /** Inodes of which only chunks are here. */
-  parts: number
-  backingFiles: number
-  /** Of these, files that are not there. */
-  lost: number
-  faults: number
-}
-
-/** A store while it is being checked. */
-export interface StoreUnderCheck {
-  readonly store: CheckedStore
-  /** The value that its Kv has loaded, as 32-bit words. */
-  readonly words: Uint32Array
-  fault(text: string): void
-  /** The number of this inode was given out. */
-  isReserved(inode: Inode): boolean
-}
-
 /** What is known of an inode. */
 export interface Known {
-  readonly store: StoreUnderCheck
   readonly inode: Inode
   /** Its record cannot be read, so nothing is expected of its fields. */
   readonly isDamaged: boolean

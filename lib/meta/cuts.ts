@@ -18,7 +18,7 @@ export interface Cut {
   /** The inode's truncation epoch afterwards. */
   readonly epoch: number
   /** Who has asked for it; null where it was this node, or nobody. */
-  readonly asker: { readonly client: Uint8Array; readonly sequence: number } | null
+  readonly origin: { readonly client: Uint8Array; readonly sequence: number } | null
   /** The whole change that was asked for, as the fields of a message; empty where only this is to be done. */
   readonly change: Uint32Array
 }
@@ -38,14 +38,14 @@ export class Cuts {
     this.#batch = batch
   }
 
-  put(inode: number, { size, epoch, asker, change }: Cut): void {
+  put(inode: number, { size, epoch, origin, change }: Cut): void {
     const { key, value, words } = this.#batch
     words[0] = HEAD
     words[1] = epoch
     putWords(words, 2, size)
-    if (asker === null) value.fill(0, CLIENT_WORD * 4, SEQUENCE_WORD * 4)
-    else value.set(asker.client, CLIENT_WORD * 4)
-    putWords(words, SEQUENCE_WORD, asker?.sequence ?? 0)
+    if (origin === null) value.fill(0, CLIENT_WORD * 4, SEQUENCE_WORD * 4)
+    else value.set(origin.client, CLIENT_WORD * 4)
+    putWords(words, SEQUENCE_WORD, origin?.sequence ?? 0)
     words.set(change, CHANGE_WORD)
     this.#batch.put(putIdKey(key, KEY_CUT, inode), (CHANGE_WORD + change.length) * 4)
   }
@@ -75,7 +75,7 @@ export class Cuts {
     return {
       size: getWords(words, 2),
       epoch: words[1] as number,
-      asker: sequence === 0 ? null : { client, sequence },
+      origin: sequence === 0 ? null : { client, sequence },
       change: words.slice(CHANGE_WORD, valueBytes / 4),
     }
   }

@@ -1,6 +1,6 @@
 import { EIO, FsError } from '../base/errno.js'
 import type { CallDone, Transfer } from '../rpc/call.js'
-import type { AnyMethod, Asked, Asker, Services } from '../rpc/services.js'
+import type { AnyMethod, Asked, Origin, Services } from '../rpc/services.js'
 import type { ResultStore } from '../rpc/server.js'
 import { MESSAGE_HEAD_BYTES_MAX } from '../base/limits.js'
 import type { ReplyOf, RequestOf } from '../wire/methods.js'
@@ -11,7 +11,7 @@ import type { Delivery } from './waits.js'
 export class Own<M extends AnyMethod> implements Asked<M> {
   readonly member: number
   /** A crash takes the asker along. */
-  readonly asker = null
+  readonly origin = null
   readonly ageMs = 0
   readonly at: number
   readonly bytes: number
@@ -51,17 +51,17 @@ class OwnStep implements Asked<AnyMethod> {
   readonly bytes = 0
   readonly ageMs: number
   readonly method: AnyMethod
-  readonly asker: Asker
+  readonly origin: Origin
   readonly #steps: OwnSteps
   isRecorded = false
   /** Undefined as long as nobody has asked again. */
   waiter: { done: CallDone<AnyMethod>; late: (error: number) => void } | undefined
 
-  constructor(steps: OwnSteps, member: number, method: AnyMethod, asker: Asker, ageMs: number) {
+  constructor(steps: OwnSteps, member: number, method: AnyMethod, origin: Origin, ageMs: number) {
     this.#steps = steps
     this.member = member
     this.method = method
-    this.asker = asker
+    this.origin = origin
     this.ageMs = ageMs
   }
 
@@ -156,12 +156,12 @@ export class OwnSteps {
 
   record(step: OwnStep, reply: ReplyOf<AnyMethod>): void {
     const end = step.method.reply.put(this.#scratch, 0, reply)
-    this.#results.put(this.#client, step.asker.sequence, this.#scratch.words.slice(0, end))
+    this.#results.put(this.#client, step.origin.sequence, this.#scratch.words.slice(0, end))
     step.isRecorded = true
   }
 
   answer(step: OwnStep, result: number, reply: ReplyOf<AnyMethod> | null): void {
-    const { sequence } = step.asker
+    const { sequence } = step.origin
     if (reply !== null && result >= 0) {
       if (!step.isRecorded) this.record(step, reply)
     } else this.#results.remove(this.#client, sequence)

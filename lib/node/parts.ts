@@ -20,4 +20,6 @@ export interface NodeParts {
   readonly turn: Turn
   /** What of the file system lies here, recovered; undefined where nothing does. */
   readonly share: Share | undefined
+  /** How long an inode that has lost its last name stays for those who have just found it; see Lingering. */
+  readonly graceMs?: number
 }

@@ -6,7 +6,7 @@ import type { MetaStore } from '../meta/store.js'
 import type { Turn } from '../meta/turn.js'
 import type { Clock, Log } from '../ports.js'
 import type { AnyValues } from '../rpc/call.js'
-import type { AnyMethod, Asked, Asker } from '../rpc/services.js'
+import type { AnyMethod, Asked, Origin } from '../rpc/services.js'
 import { AGE_UNKNOWN } from '../wire/message.js'
 import type { HeldNames } from './held-names.js'
 import type { OwnSteps } from './own.js'
@@ -64,13 +64,13 @@ export interface SagaParts {
   /** Calls back when what the last run of this node owed to others is settled. */
   readonly whenRecovered: (step: () => void) => void
   /** The request of a peer for whom a change goes on that the last run of this node was in the middle of. */
-  readonly resumeAsked: (method: AnyMethod, asker: Asker) => Asked<AnyMethod>
+  readonly resumeAsked: (method: AnyMethod, origin: Origin) => Asked<AnyMethod>
 }
 
 /** Nobody waits for the answer any more. */
 const NOBODY: Asked<AnyMethod> = {
   member: -1,
-  asker: null,
+  origin: null,
   ageMs: 0,
   at: 0,
   bytes: 0,
@@ -102,11 +102,11 @@ export class Sagas {
   /** Begins a plan; its names must be free. `fields` are its own: names are copies, and `error` is 0. */
   begin<F extends Common>(plan: Plan<F>, fields: Omit<F, 'client' | 'sequence'>, asked: Asked<AnyMethod>): void {
     const { stream, clock } = this.#parts
-    const client = asked.asker?.client
+    const client = asked.origin?.client
     const own = {
       ...fields,
       client: client === undefined ? EMPTY_RANGE : { bytes: client, offset: 0, length: client.length },
-      sequence: asked.asker?.sequence ?? 0,
+      sequence: asked.origin?.sequence ?? 0,
     } as unknown as F
     const startedMs = clock.monotonicMs() - asked.ageMs
     const saga = new Saga(stream.open(), plan, own, asked, 0, startedMs) as unknown as AnySaga
@@ -165,6 +165,7 @@ export class Sagas {
     const { fields, present, step, id } = saga
     if (present.look !== undefined) {
       present.look(fields, (error) => this.#conclude(saga, [{ result: error, reply: null }]))
+      this.#storeIfAt(saga, step)
       return
     }
     const questions = present.ask?.(fields, id) ?? []
@@ -174,8 +175,7 @@ export class Sagas {
     }
     if (questions.every(({ member }) => member === this.#parts.router.self)) {
       this.#askAll(saga, questions)
-      // Where it has to wait, what was done so far must not be without its record.
-      if (saga.isAlive && saga.step === step) this.#store(saga)
+      this.#storeIfAt(saga, step)
       return
     }
     this.#store(saga)
@@ -184,6 +184,11 @@ export class Sagas {
       if (error === 0) this.#askAll(saga, questions)
       else this.#later(AGAIN_MS, saga, () => this.#go(saga))
     })
+  }
+
+  /** Where the step has to wait, what was done before it must not be without its record. */
+  #storeIfAt(saga: AnySaga, step: number): void {
+    if (saga.isAlive && saga.step === step) this.#store(saga)
   }
 
   #store(saga: AnySaga): void {

@@ -39,7 +39,7 @@ import { WaitingRoom } from './waiting-room.js'
 
 const CLIENT_BYTES = 16
 /** Between the message that finds a name and the one that opens what it has found, of whatever node. */
-const LINGER_MS = 1000
+const GRACE_MS = 1000
 
 interface ServedParts extends NodeParts {
   readonly share: Share
@@ -78,7 +78,8 @@ export class Served {
     const whenRecovered = (step: () => void): void => outgoing.whenRecovered(step)
     const sagas = new Sagas({
       ...{ meta, router, stream, own, names, clock, turn, log, whenRecovered },
-      resumeAsked: (method, asker) => this.server.resume(method, this.#memberOf(asker.client), asker),
+      resumeAsked: (method, origin) =>
+        this.server.resume(method, router.withId(origin.client.subarray(0, MEMBER_ID_BYTES)), origin),
     })
     this.#share = share
     this.#router = router
@@ -90,7 +91,8 @@ export class Served {
     this.#leases = new Leases(clock, this.#others(router), (member) => this.#expire(member))
     meta.onAwaited = () => turn.endSoon()
     router.onceCommitted = (step) => meta.onceCommitted(step)
-    share.linger(clock, LINGER_MS, () => turn.endSoon())
+    const { graceMs = GRACE_MS } = parts
+    if (graceMs > 0) share.linger(clock, graceMs, () => turn.endSoon())
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })
     this.#appends = new Appends(meta, holders, this.#truncations)
@@ -125,7 +127,7 @@ export class Served {
     const { meta } = this.#share
     this.#stream.resume([...this.#sagas.list(), ...this.#outgoing.list()])
     for (const { owner, saga, held } of meta.heldNames.list()) {
-      this.#names.take(held, { ...held, member: this.#memberOf(owner), saga, isLast: false })
+      this.#names.take(held, { ...held, member: this.#router.withId(owner), saga, isLast: false })
     }
     this.#graves.recover()
     this.#outgoing.recover()
@@ -187,10 +189,5 @@ export class Served {
 
   #others({ self, members }: Router): number[] {
     return Array.from({ length: members }, (_, member) => member).filter((member) => member !== self)
-  }
-
-  /** The member of this id, or −1. */
-  #memberOf(client: Uint8Array): number {
-    return this.#router.withId(client.subarray(0, MEMBER_ID_BYTES))
   }
 }

@@ -6,7 +6,7 @@ import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Turn } from '../meta/turn.js'
 import type { Clock, Done, Log } from '../ports.js'
-import type { Asker } from '../rpc/services.js'
+import type { Origin } from '../rpc/services.js'
 import type { Share } from '../share/share.js'
 import { MetadataUpdate, PartCut } from '../wire/methods.js'
 import { areaOf } from '../wire/struct.js'
@@ -103,17 +103,17 @@ export class Truncations {
     })
   }
 
-  /** setattr(2) with a size, of a regular file. What `asker` has asked for is not done a second time. */
-  setSize(update: Update, asker: Asker | null, done: Done): number {
+  /** setattr(2) with a size, of a regular file. What `origin` has asked for is not done a second time. */
+  setSize(update: Update, origin: Origin | null, done: Done): number {
     const { number, size } = update
     return this.exclusive(number, done, (late) => {
       const { results } = this.#meta
-      if (asker !== null && results.get(asker.client, asker.sequence) !== null) return 0
+      if (origin !== null && results.get(origin.client, origin.sequence) !== null) return 0
       if (size > FILE_BYTES_MAX) return -EFBIG
       const inode = this.#meta.inode(number)
       const set: Step = (next) => this.#share.setattr(number, changeOf(update), next)
       const hasHolders = this.#holders.of(inode).length > 0
-      if (hasHolders && size < inode.size) return this.#begin(inode, size, asker, this.#wordsOf(update), late)
+      if (hasHolders && size < inode.size) return this.#begin(inode, size, origin, this.#wordsOf(update), late)
       if (size > inode.size && this.#holders.isInDoubt(inode))
         return then((next) => this.clear(number, next), set, late)
       return set(late)
@@ -126,9 +126,9 @@ export class Truncations {
     return this.#begin(inode, inode.size, null, NO_CHANGE, done)
   }
 
-  #begin(inode: Inode, size: number, asker: Asker | null, change: Uint32Array, done: Done): number {
+  #begin(inode: Inode, size: number, origin: Origin | null, change: Uint32Array, done: Done): number {
     const { number, generation } = inode
-    const cut: Cut = { size, epoch: (inode.truncationEpoch + 1) >>> 0, asker, change }
+    const cut: Cut = { size, epoch: (inode.truncationEpoch + 1) >>> 0, origin, change }
     this.#meta.cuts.put(number, cut)
     this.#pending.set(number, { cut, generation, isRecovered: false })
     this.#meta.ifUndone(() => this.#pending.delete(number))
@@ -199,10 +199,10 @@ export class Truncations {
   }
 
   /** Whoever has asked for it, and asks again after a restart, is answered. */
-  #record({ asker }: Cut, inode: Inode): void {
-    if (asker === null) return
+  #record({ origin }: Cut, inode: Inode): void {
+    if (origin === null) return
     const end = MetadataUpdate.reply.put(this.#scratch, 0, { inode })
-    this.#meta.results.put(asker.client, asker.sequence, this.#scratch.words.slice(0, end))
+    this.#meta.results.put(origin.client, origin.sequence, this.#scratch.words.slice(0, end))
   }
 
   #wordsOf(update: Update): Uint32Array {

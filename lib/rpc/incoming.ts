@@ -1,5 +1,5 @@
 import type { AnyValues } from './call.js'
-import type { AnyMethod, Asked, Asker } from './services.js'
+import type { AnyMethod, Asked, Origin } from './services.js'
 
 /** A peer that asks, as its session knows it. */
 export interface Client {
@@ -76,7 +76,7 @@ export class Incoming implements Asked<AnyMethod> {
     this.isResumed = from.isResumed
   }
 
-  get asker(): Asker | null {
+  get origin(): Origin | null {
     return this.sequence === 0 ? null : { client: this.speaker.client, sequence: this.sequence }
   }
 

@@ -12,7 +12,7 @@ import { type Area, areaOf } from '../wire/struct.js'
 import type { AnyValues } from './call.js'
 import type { Observe } from './client.js'
 import { type Answering, type Client, Incoming, type Speaker } from './incoming.js'
-import type { AnyMethod, Asker, Serve, Services } from './services.js'
+import type { AnyMethod, Origin, Serve, Services } from './services.js'
 
 /** A request that is older than this when it arrives is refused: what it rests on may have been cleared away. */
 export const REQUEST_AGE_MS_MAX = 300_000
@@ -108,7 +108,7 @@ export class RpcServer implements Answering {
   }
 
   /** Goes on with a change that the last run of this node was in the middle of: who has asked for it will ask again. */
-  resume(method: AnyMethod, member: number, { client, sequence }: Asker): Incoming {
+  resume(method: AnyMethod, member: number, { client, sequence }: Origin): Incoming {
     const speaker = speakerOf(client)
     const nobody = { channel: 0, token: 0, slot: -1, at: 0, bytes: 0 }
     const incoming = new Incoming(this, method, { ...nobody, member, speaker, sequence, ageMs: 0, isResumed: true })

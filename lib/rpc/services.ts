@@ -2,8 +2,11 @@ import { assert } from '../base/assert.js'
 import type { Method, ReplyOf, RequestOf } from '../wire/methods.js'
 import type { Shape } from '../wire/struct.js'
 
-/** Whom the result of a change is kept for: a client of 16 bytes, and the sequence by which that asks for it. */
-export interface Asker {
+/**
+ * Names a change among all that were ever asked for: who has asked (id and incarnation, 16 bytes), and its sequence.
+ * Under this name its result is kept.
+ */
+export interface Origin {
   readonly client: Uint8Array
   readonly sequence: number
 }
@@ -12,8 +15,8 @@ export interface Asker {
 export interface Asked<M> {
   /** Who asks. */
   readonly member: number
-  /** Who asks again after a restart; null: nobody does. */
-  readonly asker: Asker | null
+  /** Null where this node asks itself, and of what may be done twice: nobody asks for it again after a restart. */
+  readonly origin: Origin | null
   /** Milliseconds since it was asked for first; AGE_UNKNOWN after a restart of the asker. */
   readonly ageMs: number
   /** Where the data that came with it is in the pool's memory, and how much, until it is answered. */

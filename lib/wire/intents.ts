@@ -18,11 +18,11 @@
  * | 8  | 8     | member id of the node whose intent has frozen it                         |
  * | 16 | 8     | saga of that intent                                                      |
  *
- * **Outbox** ('U'), 36 bytes:
+ * **Outbox** ('P'), 36 bytes:
  *
  * | at | bytes | field                                                                    |
  * |----|-------|--------------------------------------------------------------------------|
- * | 0  | 1     | type 'U'                                                                 |
+ * | 0  | 1     | type 'P'                                                                 |
  * | 1  | 1     | version                                                                  |
  * | 2  | 1     | kind: 1 entries changed, 2 a name changed, 3 subdirectories, 4 a name is gone |
  * | 3  | 1     | zero                                                                     |

@@ -97,7 +97,7 @@ export const MetadataCreate = changes(
 
 /** An open file without a name, at any position that the asked member has. */
 export const MetadataTemporary = changes(
-  30,
+  60,
   'MetadataTemporary',
   { ...DIRECTORY, ...INHERITED, open: 'u64', ...MADE },
   { inode: 'inode' },
@@ -201,7 +201,7 @@ export const ParentUpdate = ranked(2, changes(8, 'ParentUpdate', { ...INODE, lin
  * Something of the inode has changed elsewhere: `modified` 1 the entries of a directory, 0 a name of it. The reply is
  * what a directory hands down.
  */
-export const InodeTouch = ranked(2, reads(31, 'InodeTouch', { ...INODE, modified: 'u32', ...STAMP }, INHERITED))
+export const InodeTouch = ranked(2, reads(61, 'InodeTouch', { ...INODE, modified: 'u32', ...STAMP }, INHERITED))
 
 /**
  * Freezes a directory that has no entries here (1; else ENOTEMPTY), buries it (2), or lets it go on (0). `saga` names
@@ -218,7 +218,7 @@ export const InodeLinks = ranked(
 /** The directory that a directory is in. */
 export const DirectoryParent = ranked(
   2,
-  reads(35, 'DirectoryParent', INODE, { parent: 'u64', parentGeneration: 'u32' }),
+  reads(65, 'DirectoryParent', INODE, { parent: 'u64', parentGeneration: 'u32' }),
 )
 
 /** What asks for a name: an intent of the sender, as old as this stamp says; the older one may wait for a name. */
@@ -241,10 +241,10 @@ export const DentryPut = ranked(
 )
 
 /** What an entry refers to, whoever holds its name. ENOENT. */
-export const DentryPeek = ranked(2, reads(38, 'DentryPeek', { ...DIRECTORY, name: 'bytes' }, CHILD))
+export const DentryPeek = ranked(2, reads(68, 'DentryPeek', { ...DIRECTORY, name: 'bytes' }, CHILD))
 
 /** Holds a name, which others then wait for, until DentryTake of the same saga. ENOENT. */
-export const DentryHold = ranked(1, changes(32, 'DentryHold', { ...DIRECTORY, ...CLAIM, name: 'bytes' }, CHILD))
+export const DentryHold = ranked(1, changes(62, 'DentryHold', { ...DIRECTORY, ...CLAIM, name: 'bytes' }, CHILD))
 
 /**
  * Ends the hold of a name. `take` 1: its entry goes, or becomes `child`'s where that is not 0. `links`: subdirectories
@@ -252,7 +252,7 @@ export const DentryHold = ranked(1, changes(32, 'DentryHold', { ...DIRECTORY, ..
  */
 export const DentryTake = ranked(
   1,
-  changes(33, 'DentryTake', { ...DIRECTORY, take: 'u32', ...CHILD, links: 'i64', saga: 'u64', name: 'bytes' }, {}),
+  changes(63, 'DentryTake', { ...DIRECTORY, take: 'u32', ...CHILD, links: 'i64', saga: 'u64', name: 'bytes' }, {}),
 )
 
 const MOVE = {
@@ -271,7 +271,7 @@ const MOVE = {
 export const Rename = changes(27, 'Rename', MOVE, {})
 
 /** The same, asked of the member that has the root: there all directories that get other parents wait in line. */
-export const RenameAcross = changes(34, 'RenameAcross', MOVE, {})
+export const RenameAcross = changes(64, 'RenameAcross', MOVE, {})
 
 export const Link = changes(28, 'Link', { ...INODE, ...DIRECTORY, name: 'bytes' }, { inode: 'inode' })
 
@@ -293,7 +293,7 @@ export const RemoveXattr = changes(14, 'RemoveXattr', { ...INODE, name: 'bytes' 
 export const InodeOpen = reads(15, 'InodeOpen', { ...INODE, id: 'u64' }, { inode: 'inode' })
 /** The same with O_TRUNC. */
 export const InodeOpenEmpty = changes(
-  36,
+  66,
   'InodeOpenEmpty',
   { ...INODE, id: 'u64', killPrivileges: 'u32' },
   { inode: 'inode' },
@@ -311,7 +311,7 @@ export const ReclaimedLock = new Struct({ ...INODE, ...LOCK })
  * since, and none of them holds any more.
  */
 export const Reclaim = reads(
-  37,
+  67,
   'Reclaim',
   { first: 'u32', last: 'u32', opens: 'bytes', locks: 'bytes' },
   { lost: 'u32' },

@@ -15,15 +15,15 @@
  * | 'L' member 8 bytes, saga u64                                | 17    | name that a peer's intent holds          |
  * | 'N' inode u64                                               | 9     | inline data, or a symbolic link's target |
  * | 'O' inode u64                                               | 9     | inode without a name, still held         |
+ * | 'P' id u64                                                  | 9     | what another node has yet to be told     |
  * | 'R' client 8 bytes, incarnation u64, sequence u64           | 25    | result of a change that a peer asked for |
  * | 'S' saga u64                                                | 9     | intent of a change on several nodes      |
  * | 'T' inode u64                                               | 9     | truncation that members still have to do |
- * | 'U' id u64                                                  | 9     | what another node has yet to be told     |
- * | 'V' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
+ * | 'U' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
  * | 'X' inode u64, name                                         | 9 + n | extended attribute                       |
  *
- * Those of one node ('C' to 'X' without 'G', 'L', 'R', 'S', 'U') are complete by themselves; the others say what nodes
- * owe each other. The ids in 'S' and 'U' come from the counter, and an incarnation 0 in 'R' stands for a member's
+ * Those of one node ('C' to 'X' without 'G', 'L', 'P', 'R', 'S') are complete by themselves; the others say what nodes
+ * owe each other. The ids in 'S' and 'P' come from the counter, and an incarnation 0 in 'R' stands for a member's
  * durable stream, whose sequences are an id × 32 plus the number of the step (message.ts says what it is).
  */
 import { isRegular } from '../base/mode.js'
@@ -37,11 +37,11 @@ export const KEY_INODE = 0x49
 export const KEY_HELD = 0x4c
 export const KEY_INLINE = 0x4e
 export const KEY_ORPHAN = 0x4f
+export const KEY_OUTBOX = 0x50
 export const KEY_RESULT = 0x52
 export const KEY_INTENT = 0x53
 export const KEY_CUT = 0x54
-export const KEY_OUTBOX = 0x55
-export const KEY_DEPARTED = 0x56
+export const KEY_DEPARTED = 0x55
 export const KEY_XATTR = 0x58
 
 export const RECORD_VERSION = 1

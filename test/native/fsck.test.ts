@@ -126,7 +126,9 @@ class Planter {
 function faultsOf(path: string): string[] {
   const kv = LmdbKv.open(path, clock, quiet)
   const faults: string[] = []
-  const totals = checkStore(kv, hash, listBackingFiles(path).ids, false, (fault) => faults.push(fault))
+  const { ids } = listBackingFiles(path)
+  const report = (fault: string): void => void faults.push(fault)
+  const totals = checkStore({ kv, hash, files: ids, afterPowerCut: false, report })
   if (totals.faults !== faults.length) faults.push(`but ${totals.faults} were counted`)
   kv.close(() => undefined)
   return faults

@@ -1,7 +1,7 @@
 import { ROOT_INODE } from '../../lib/base/ids.js'
 import { S_IFREG } from '../../lib/base/mode.js'
 import { Cluster } from '../../lib/fs/cluster.js'
-import { checkStores } from '../../lib/meta/check.js'
+import { checkCluster } from '../../lib/meta/check.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import { Turn } from '../../lib/meta/turn.js'
 import { Node } from '../../lib/node/node.js'
@@ -215,14 +215,16 @@ export class DataWorld {
 
   /** All stores against each other, when nothing is under way: the faults. */
   check(afterPowerCut: boolean): string[] {
-    const stores = this.nodes.map((node) => ({
-      label: `store ${node.index}`,
-      kv: node.kv,
-      files: new Set(node.disk.list(0, Number.MAX_SAFE_INTEGER)),
-      memberId: Buffer.from(node.id).toString('hex'),
-    }))
     const faults: string[] = []
-    checkStores(stores, this.hash, { afterPowerCut, isWhole: true }, (fault) => faults.push(fault))
+    const stores = this.nodes.map(({ index, id, kv, disk }) => ({
+      id,
+      kv,
+      hash: this.hash,
+      files: new Set(disk.list(0, Number.MAX_SAFE_INTEGER)),
+      afterPowerCut,
+      report: (fault: string): void => void faults.push(`store ${index}: ${fault}`),
+    }))
+    checkCluster(stores, (position) => this.owners.owner(position))
     // Chunks as small as these are for tests only.
     return faults.filter((fault) => !fault.includes(`its chunks of 2^${CHUNK_BITS} bytes`))
   }

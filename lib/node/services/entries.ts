@@ -212,4 +212,4 @@ export class EntryServices {
 const childOf = ({ child, childGeneration, kind }: Dentry): Child => ({ child, childGeneration, kind })
 
 /** Whose intent holds a name here: the asker's durable stream begins with its member id. */
-const ownerOf = ({ asker }: { asker: { client: Uint8Array } | null }): Uint8Array => asker?.client ?? fail(EIO)
+const ownerOf = ({ origin }: { origin: { client: Uint8Array } | null }): Uint8Array => origin?.client ?? fail(EIO)

@@ -47,7 +47,7 @@ export class Graves {
     asked: Asked<typeof DirectoryGrave>,
   ): void {
     const { graves, dentries } = this.#serving.share.meta
-    const owner = asked.asker?.client ?? fail(ENOENT)
+    const owner = asked.origin?.client ?? fail(ENOENT)
     const directory = { number, generation }
     const present = graves.find(number, generation)
     const isOwn = present !== undefined && isOf(present, owner, saga)

@@ -79,7 +79,7 @@ export class InodeServices {
     }
     const result =
       (fields & UPDATE_SIZE) !== 0 && inode.isRegular
-        ? truncations.setSize(request, asked.asker, finish)
+        ? truncations.setSize(request, asked.origin, finish)
         : share.setattr(number, changeOf(request), finish)
     if (result !== PENDING) finish(result)
   }

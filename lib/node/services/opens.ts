@@ -75,7 +75,7 @@ export class OpenServices {
       return
     }
     const update = updateToEmpty(number, generation, killPrivileges !== 0)
-    const result = truncations.setSize(update, asked.asker, opened)
+    const result = truncations.setSize(update, asked.origin, opened)
     if (result !== PENDING) opened(result)
   }
 

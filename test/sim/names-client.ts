@@ -1,0 +1,150 @@
+/** What a process on one node of a simulated cluster does with names, by system calls, one at a time. */
+import { ENOENT } from '../../lib/base/errno.js'
+import type { ByteRange } from '../../lib/base/ids.js'
+import type { Done } from '../../lib/ports.js'
+import type { OpenFlags } from '../../lib/fs/operations.js'
+import { noChange } from '../../lib/share/attributes.js'
+import type { NumberedInode } from '../../lib/wire/struct.js'
+import type { NamesNode, NamesWorld, Operation } from './names-world.js'
+
+const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
+
+export const named = (text: string): ByteRange => {
+  const bytes = new TextEncoder().encode(text)
+  return { bytes, offset: 0, length: bytes.length }
+}
+
+export const OPEN: OpenFlags = { exclusive: false, truncate: false, killPrivileges: false }
+
+export class NamesClient {
+  readonly world: NamesWorld
+  readonly node: NamesNode
+
+  constructor(world: NamesWorld, node: NamesNode) {
+    this.world = world
+    this.node = node
+  }
+
+  /** The inode of a path below the root, or a negative errno; the kernel holds all that lies on the way. */
+  walk(path: readonly string[]): number {
+    let number = 1
+    for (const name of path) {
+      number = this.lookup(number, name)
+      if (number < 0) return number
+    }
+    return number
+  }
+
+  lookup(parent: number, name: string): number {
+    return this.#found((done) => this.node.fs.lookup(parent, named(name), done))
+  }
+
+  mknod(parent: number, name: string, mode: number): number {
+    return this.#found((done) => this.node.fs.mknod(parent, named(name), mode, 0, CALLER, done))
+  }
+
+  create(parent: number, name: string, mode: number, flags = OPEN): number {
+    return this.#found((done) => this.node.fs.create(parent, named(name), mode, flags, CALLER, done))
+  }
+
+  tmpfile(parent: number, mode: number): number {
+    return this.#found((done) => this.node.fs.tmpfile(parent, mode, CALLER, done))
+  }
+
+  open(number: number, flags = OPEN): number {
+    return this.run((done) => this.node.fs.open(number, flags, done))
+  }
+
+  release(number: number, handle = 0): void {
+    this.run(() => {
+      this.node.fs.release(number, handle, undefined)
+      return 0
+    })
+  }
+
+  link(number: number, parent: number, name: string): number {
+    return this.#found((done) => this.node.fs.link(number, parent, named(name), done))
+  }
+
+  unlink(parent: number, name: string): number {
+    return this.run((done) => this.node.fs.unlink(parent, named(name), done))
+  }
+
+  rmdir(parent: number, name: string): number {
+    return this.run((done) => this.node.fs.rmdir(parent, named(name), done))
+  }
+
+  rename(parent: number, name: string, toParent: number, toName: string, flags = 0): number {
+    return this.run((done) => this.node.fs.rename(parent, named(name), toParent, named(toName), flags, done))
+  }
+
+  chmod(number: number, mode: number): number {
+    const change = noChange()
+    change.mode = mode
+    return this.run((done) => this.node.fs.setattr(number, change, done))
+  }
+
+  /** The inode's attributes, or an errno. */
+  stat(number: number): NumberedInode | number {
+    const error = this.run((done) => this.node.fs.getattr(number, done))
+    return error < 0 ? error : { ...this.node.fs.found }
+  }
+
+  /** The entries of a directory by name, or an errno. */
+  list(directory: number): Map<string, number> | number {
+    const { fs, pool } = this.node
+    const entries = new Map<string, number>()
+    const slot = pool.acquire()
+    if (slot < 0) throw new Error('no slot is free')
+    const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
+    let cookie = 0
+    for (let seen = -1; seen !== cookie; ) {
+      seen = cookie
+      const error = this.run((done) =>
+        fs.readdir(
+          directory,
+          cookie,
+          (child, _kind, next, { bytes, offset, length }) => {
+            cookie = next
+            const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
+            if (next > 2) entries.set(name, child)
+            return true
+          },
+          listing,
+          done,
+        ),
+      )
+      if (error < 0) {
+        pool.release(slot)
+        return error
+      }
+    }
+    pool.release(slot)
+    return entries
+  }
+
+  run(operation: (done: Done) => number): number {
+    return this.world.run(this.node, operation)
+  }
+
+  begin(operation: (done: Done) => number, ended?: (operation: Operation) => void): Operation {
+    return this.world.begin(this.node, operation, ended)
+  }
+
+  #found(operation: (done: Done) => number): number {
+    let number = -ENOENT
+    // What was found is right only until the next operation begins.
+    const taken = (result: number): number => {
+      if (result < 0) return result
+      const { found } = this.node.fs
+      this.node.fs.hold(found)
+      number = found.number
+      return 0
+    }
+    const result = this.run((done) => {
+      const immediate = operation((late) => done(taken(late)))
+      return immediate >= 0 ? taken(immediate) : immediate
+    })
+    return result < 0 ? result : number
+  }
+}

@@ -1,0 +1,76 @@
+/** Lets a case happen, and something go wrong at one of its events; whatever it is, the outcome is all or nothing. */
+import type { Crash } from './kv.js'
+import { type Act, CASES, Stage } from './names-cases.js'
+import { treeOf, treeOfModel } from './names-tree.js'
+import type { Operation } from './names-world.js'
+import { ROOT } from './names-world.js'
+import { S_IFDIR } from '../../lib/base/mode.js'
+
+/** What goes wrong after so many events. */
+export type Trouble =
+  | { readonly kind: 'crash'; readonly node: number; readonly how: Crash; readonly backAfterMs: number }
+  | { readonly kind: 'break'; readonly a: number; readonly b: number; readonly awayMs: number }
+
+/** How many events a case takes until the call has returned. */
+export function eventsOf(name: string, seed: number, members: number): number {
+  const { stage, operation } = begin(name, seed, members)
+  let events = 0
+  for (; !operation.isOver; events++) stage.world.step()
+  return events
+}
+
+function begin(name: string, seed: number, members: number): { stage: Stage; act: Act; operation: Operation } {
+  const stage = new Stage(seed, members)
+  const act = (CASES[name] as (stage: Stage) => Act)(stage)
+  stage.sync()
+  return { stage, act, operation: stage.asker.begin(act.call) }
+}
+
+/** Runs the case with the trouble after `events` events; throws where the outcome is wrong. */
+export function runWith(name: string, seed: number, members: number, events: number, trouble: Trouble): void {
+  const { stage, act, operation } = begin(name, seed, members)
+  const { world } = stage
+  for (let at = 0; at < events; at++) world.step()
+  const wasOver = operation.isOver
+  if (trouble.kind === 'break') world.break(trouble.a, trouble.b, trouble.awayMs)
+  else {
+    world.crash(trouble.node, trouble.how)
+    world.clock.after(trouble.backAfterMs, () => world.restart(trouble.node))
+  }
+  while (!operation.isOver) world.step()
+  world.gather()
+  world.settle()
+  if (world.faults.length > 0) throw new Error(world.faults.join('\n'))
+  judge(stage, act, operation, trouble.kind === 'crash' && trouble.how === 'power', wasOver)
+  const found = world.audit()
+  if (found.length > 0) throw new Error(found.join('\n'))
+}
+
+/** The tree is the old one or the new one, whole, and the same from everywhere; which one, the result says. */
+function judge(stage: Stage, act: Act, { result, isLost }: Operation, mayForget: boolean, wasOver: boolean): void {
+  const before = treeOfModel(stage.model).join('\n')
+  const trees = stage.clients.map((client) => treeOf(client).join('\n'))
+  const [tree] = trees as [string]
+  for (const other of trees) if (other !== tree) throw new Error(`nodes disagree:\n${tree}\n---\n${other}`)
+  const after = afterwards(stage, act)
+  if (tree !== before && tree !== after) throw new Error(`neither\n${before}\nnor\n${after}\nbut\n${tree}`)
+  const expected = act.error === 0 ? 0 : -act.error
+  if (!isLost && result !== expected) throw new Error(`the result is ${result}, not ${expected}`)
+  const mustBeNew = !isLost && act.error === 0 && !(mayForget && wasOver)
+  if (mustBeNew && tree !== after) throw new Error(`it was done, and now is:\n${tree}`)
+  stage.clients.forEach((client, index) => {
+    const made = client.mknod(ROOT, `after ${index}`, S_IFDIR | 0o755)
+    if (made < 0) throw new Error(`mkdir afterwards: ${made}`)
+    const removed = client.rmdir(ROOT, `after ${index}`)
+    if (removed < 0) throw new Error(`rmdir afterwards: ${removed}`)
+  })
+  stage.world.settle()
+}
+
+function afterwards(stage: Stage, { apply, makes }: Act): string {
+  const model = stage.model.copy()
+  const number = makes === undefined ? 0 : (stage.clients[0] as Stage['asker']).lookup(makes.parent, makes.name)
+  if (number < 0) return ''
+  apply(model, number)
+  return treeOfModel(model).join('\n')
+}

@@ -1,0 +1,402 @@
+/**
+ * Nodes of a cluster over simulated ports, each of which may crash, lose its power and come back, and whose sessions may
+ * break at any time. Everything happens in the steps of one clock, so that a run can be repeated and cut anywhere.
+ */
+import { EIO, FsError } from '../../lib/base/errno.js'
+import { ROOT_INODE } from '../../lib/base/ids.js'
+import { Cluster } from '../../lib/fs/cluster.js'
+import { checkCluster } from '../../lib/meta/check.js'
+import { MetaStore } from '../../lib/meta/store.js'
+import { Turn } from '../../lib/meta/turn.js'
+import { Node } from '../../lib/node/node.js'
+import { type Clock, type Done, type Hash32, type Log, PENDING } from '../../lib/ports.js'
+import { Positions } from '../../lib/ring/position.js'
+import { Share } from '../../lib/share/share.js'
+import { SimClock } from './clock.js'
+import { SimDisk } from './disk.js'
+import { type Crash, SimKv } from './kv.js'
+import { SimPool } from './pool.js'
+import type { Prng } from './prng.js'
+import { SimNetwork, SimTransport } from './transport.js'
+import { weakHash } from './world.js'
+
+const SLOTS = 8
+const SLOTS_FOR_PEERS = 4
+const PAYLOAD_BYTES = 8192
+const CHUNK_BITS = 16
+const TIMEOUT_MS = 30_000
+/** How soon a peer's end is noticed, and a session opened. */
+const NOTICE_MS = 20
+
+/** A node's view of the clock: its timers end with its process. */
+class LocalClock implements Clock {
+  readonly #base: SimClock
+  readonly #timers = new Set<() => void>()
+
+  constructor(base: SimClock) {
+    this.#base = base
+  }
+
+  get seconds(): number {
+    return this.#base.seconds
+  }
+
+  get nanoseconds(): number {
+    return this.#base.nanoseconds
+  }
+
+  readRealtime(): void {
+    this.#base.readRealtime()
+  }
+
+  monotonicMs(): number {
+    return this.#base.monotonicMs()
+  }
+
+  after(delayMs: number, fire: () => void): () => void {
+    const cancel = this.#base.after(delayMs, () => {
+      this.#timers.delete(cancel)
+      fire()
+    })
+    this.#timers.add(cancel)
+    return () => {
+      this.#timers.delete(cancel)
+      cancel()
+    }
+  }
+
+  end(): void {
+    for (const cancel of this.#timers) cancel()
+    this.#timers.clear()
+  }
+}
+
+/** An operation of a node's kernel. */
+export class Operation {
+  readonly node: NamesNode
+  /** Undefined as long as it has not returned; a crash of its node ends it without a result. */
+  result: number | undefined
+  isLost = false
+  readonly #ended: (operation: Operation) => void
+
+  constructor(node: NamesNode, ended: (operation: Operation) => void) {
+    this.node = node
+    this.#ended = ended
+  }
+
+  get isOver(): boolean {
+    return this.isLost || this.result !== undefined
+  }
+
+  end(result: number): void {
+    if (this.result !== undefined) throw new Error('an operation has ended twice')
+    this.result = result
+    this.#ended(this)
+  }
+}
+
+/** One node: its store lasts, the rest is its present process's. */
+export class NamesNode {
+  readonly index: number
+  readonly clock: LocalClock
+  readonly pool = new SimPool(SLOTS, PAYLOAD_BYTES, SLOTS_FOR_PEERS)
+  readonly kv: SimKv
+  readonly disk: SimDisk
+  transport!: SimTransport
+  share!: Share
+  turn!: Turn
+  node!: Node
+  fs!: Cluster
+  /** Its process runs; it serves; and its kernel may ask. */
+  isOn = false
+  isUp = false
+  isReady = false
+  incarnation = 0
+  /** Operations of its kernel that have not returned, and those that return when the turn is committed. */
+  readonly running = new Set<Operation>()
+  returning: [Operation, number][] = []
+
+  constructor(index: number, base: SimClock, prng: Prng) {
+    this.index = index
+    this.clock = new LocalClock(base)
+    this.kv = new SimKv(this.clock, prng)
+    this.disk = new SimDisk(this.pool, this.clock, prng)
+  }
+
+  /** Its id and its incarnation. */
+  get client(): Uint8Array {
+    const bytes = new Uint8Array(16)
+    bytes[7] = this.index + 1
+    bytes[14] = this.incarnation >>> 8
+    bytes[15] = this.incarnation
+    return bytes
+  }
+}
+
+export interface WorldOptions {
+  readonly members: number
+  /** How many positions there are: few make names share them. */
+  readonly positions?: number
+  readonly delayMsMax?: number
+}
+
+export class NamesWorld {
+  readonly clock = new SimClock()
+  readonly prng: Prng
+  readonly network: SimNetwork
+  readonly nodes: NamesNode[] = []
+  /** What nodes have logged as going wrong. */
+  readonly faults: string[] = []
+  readonly positions: Positions
+  readonly #hash: Hash32
+  /** Channels of the session between two nodes, the one with the lower number first. */
+  readonly #sessions = new Map<string, [number, number]>()
+
+  constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3 }: WorldOptions) {
+    this.prng = prng
+    this.network = new SimNetwork(prng, this.clock)
+    this.network.weather.delayMsMax = delayMsMax
+    this.#hash = weakHash(positions)
+    this.positions = new Positions(this.#hash)
+    for (let index = 0; index < members; index++) this.nodes.push(new NamesNode(index, this.clock, prng))
+    for (const node of this.nodes) this.#boot(node)
+    this.gather()
+  }
+
+  owner(position: number): number {
+    return position % this.nodes.length
+  }
+
+  /** Lets time pass until all nodes are up and know each other. */
+  gather(): void {
+    const isWhole = ({ isReady, node, share }: NamesNode): boolean =>
+      isReady && node.router.areUp(node.router.everybody()) && share.opens.isKnown
+    while (!this.nodes.every(isWhole)) this.step()
+  }
+
+  /** Begins an operation, in a turn of its own as the border to the kernel has it. */
+  begin(node: NamesNode, run: (done: Done) => number, ended: (operation: Operation) => void = () => {}): Operation {
+    const operation = new Operation(node, ended)
+    node.running.add(operation)
+    const done = (result: number): void => {
+      node.returning.push([operation, result])
+      node.turn.endSoon()
+    }
+    node.turn.begin()
+    let result: number
+    try {
+      result = run(done)
+    } catch (error) {
+      if (!(error instanceof FsError)) throw error
+      result = -error.errno
+    }
+    if (result !== PENDING) node.returning.push([operation, result])
+    node.turn.end()
+    return operation
+  }
+
+  /** Lets time pass until the operation has ended; its result. */
+  finish(operation: Operation): number {
+    while (!operation.isOver) this.step()
+    return operation.result ?? -EIO
+  }
+
+  run(node: NamesNode, run: (done: Done) => number): number {
+    return this.finish(this.begin(node, run))
+  }
+
+  /** One event, of whatever node. */
+  step(): void {
+    if (!this.clock.step()) throw new Error('nothing happens any more')
+  }
+
+  /** Lets time pass until nothing is left to happen. */
+  settle(): void {
+    while (this.clock.step());
+  }
+
+  /** Ends a node's process, or its power. */
+  crash(index: number, kind: Crash): void {
+    const node = this.nodes[index] as NamesNode
+    if (!node.isOn) return
+    if (node.isUp) node.transport.die()
+    node.isOn = false
+    node.isUp = false
+    node.isReady = false
+    node.clock.end()
+    node.kv.crash(kind)
+    node.disk.crash(kind)
+    node.pool.reset()
+    node.returning = []
+    for (const operation of node.running) operation.isLost = true
+    node.running.clear()
+    for (const peer of this.nodes) this.#noticeEnd(node, peer)
+  }
+
+  restart(index: number): void {
+    const node = this.nodes[index] as NamesNode
+    if (!node.isOn) this.#boot(node)
+  }
+
+  /** The session of two nodes breaks; both notice, and then they meet again after `awayMs`. */
+  break(a: number, b: number, awayMs = 0): void {
+    const key = keyOf(a, b)
+    const channels = this.#sessions.get(key)
+    if (channels === undefined) return
+    this.#sessions.delete(key)
+    for (const [self, other, channel] of ends(a, b, channels)) {
+      const node = this.nodes[self] as NamesNode
+      if (!node.isUp) continue
+      node.transport.close(channel)
+      node.node.peerDown(other)
+    }
+    const [first, second] = [this.nodes[a] as NamesNode, this.nodes[b] as NamesNode]
+    const [incarnationA, incarnationB] = [first.incarnation, second.incarnation]
+    this.clock.after(awayMs + this.prng.below(NOTICE_MS), () => {
+      if (first.incarnation === incarnationA && second.incarnation === incarnationB) this.#meet(first, second)
+    })
+  }
+
+  /** What the stores say that is wrong, or not finished. */
+  audit(): string[] {
+    const found: string[] = []
+    const members = this.nodes.map(({ index, kv, disk, client }) => ({
+      id: client.subarray(0, 8),
+      kv,
+      hash: this.#hash,
+      files: new Set(disk.list(0, Number.MAX_SAFE_INTEGER)),
+      afterPowerCut: true,
+      report: (fault: string): void => void found.push(`${index}: ${fault}`),
+    }))
+    const totals = checkCluster(members, (position) => this.owner(position))
+    for (const [index, { unsettled }] of totals.entries()) {
+      if (unsettled > 0) found.push(`${index}: ${unsettled} records of unfinished changes`)
+    }
+    return found
+  }
+
+  #boot(node: NamesNode): void {
+    const { kv, disk, pool, index, clock } = node
+    const note = (event: object, message: string): void => {
+      const { err } = event as { err?: Error }
+      this.faults.push(`${index}: ${message} ${err?.stack ?? JSON.stringify(event)}`)
+    }
+    const log: Log = { debug: () => undefined, info: () => undefined, warn: note, error: note }
+    const meta = new MetaStore(kv, clock, this.#hash, log, { inodesCached: 16 })
+    if (this.owner(0) === index) meta.format(0o755, 0, 0, CHUNK_BITS)
+    node.incarnation++
+    node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
+    const peers = this.nodes.map((peer) => peer.index).filter((peer) => peer !== index)
+    node.isOn = true
+    node.share.recover((error) => {
+      if (error < 0) throw new Error(`recovery has failed: ${error}`)
+      this.#serve(node, log)
+    }, peers)
+  }
+
+  #serve(node: NamesNode, log: Log): void {
+    const { pool, index, clock, share } = node
+    const turn = new Turn(share.meta, (step) => void clock.after(0, step))
+    const transport = new SimTransport(this.network, pool)
+    const owners = {
+      members: this.nodes.length,
+      owner: (position: number) => this.owner(position),
+      idOf: (member: number) => (this.nodes[member] as NamesNode).client.subarray(0, 8),
+    }
+    node.turn = turn
+    node.transport = transport
+    turn.onEnd((failure) => {
+      for (const [operation, result] of node.returning.splice(0)) {
+        node.running.delete(operation)
+        operation.end(failure < 0 && result >= 0 ? failure : result)
+      }
+    })
+    node.node = new Node({
+      ...{ self: index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions },
+      ...{ transport, pool, clock, log, turn, share },
+      // What nobody holds is to be gone at once, so that a check finds what stays for ever.
+      graceMs: 0,
+    })
+    transport.attach({
+      request: (...args) => node.node.request(...args),
+      slotFree: () => node.node.onSlotFree(),
+      failed: () => undefined,
+    })
+    node.fs = new Cluster(node.node, pool)
+    node.isUp = true
+    for (const peer of this.nodes) {
+      if (peer !== node) clock.after(this.prng.below(NOTICE_MS), () => this.#meet(node, peer))
+    }
+    this.#start(node)
+  }
+
+  #start(node: NamesNode): void {
+    node.fs.start((error) => {
+      if (error === 0) node.isReady = true
+      else node.clock.after(NOTICE_MS, () => this.#start(node))
+    })
+  }
+
+  #noticeEnd(dead: NamesNode, peer: NamesNode): void {
+    const key = keyOf(dead.index, peer.index)
+    const channels = this.#sessions.get(key)
+    if (channels === undefined || !peer.isUp) {
+      this.#sessions.delete(key)
+      return
+    }
+    const channel = peer.index < dead.index ? channels[0] : channels[1]
+    this.#sessions.delete(key)
+    peer.clock.after(this.prng.below(NOTICE_MS), () => {
+      peer.transport.close(channel)
+      // Unless it has come back since.
+      if (!this.#sessions.has(key)) peer.node.peerDown(dead.index)
+    })
+  }
+
+  /** Opens a session, if both are there and have none. */
+  #meet(a: NamesNode, b: NamesNode): void {
+    const key = keyOf(a.index, b.index)
+    if (!a.isUp || !b.isUp || this.#sessions.has(key)) return
+    const [first, second] = a.index < b.index ? [a, b] : [b, a]
+    const [secretA, secretB] = [this.#secret(), this.#secret()]
+    const channels: [number, number] = [first.transport.expect(secretA), second.transport.expect(secretB)]
+    first.transport.connect(channels[0], second.transport.address, channels[1], secretB)
+    second.transport.connect(channels[1], first.transport.address, channels[0], secretA)
+    this.#sessions.set(key, channels)
+    const isOpen = (): boolean => this.#sessions.get(key) === channels
+    let served = 0
+    const up = (self: NamesNode, other: NamesNode): void => {
+      self.clock.after(this.prng.below(3), () => {
+        if (isOpen()) self.node.peerUp(other.index)
+      })
+    }
+    const serve = (self: NamesNode, other: NamesNode, channel: number): void => {
+      const { client } = other
+      self.clock.after(this.prng.below(3), () => {
+        if (!isOpen()) return
+        self.node.peerServed(other.index, channel, client)
+        if (++served < 2) return
+        up(first, second)
+        up(second, first)
+      })
+    }
+    serve(first, second, channels[0])
+    serve(second, first, channels[1])
+  }
+
+  #secret(): Uint8Array {
+    return Uint8Array.from({ length: 16 }, () => this.prng.below(256))
+  }
+}
+
+export const ROOT = ROOT_INODE
+
+const keyOf = (a: number, b: number): string => `${Math.min(a, b)}-${Math.max(a, b)}`
+
+function ends(a: number, b: number, [low, high]: [number, number]): [number, number, number][] {
+  const [first, second] = [Math.min(a, b), Math.max(a, b)]
+  return [
+    [first, second, low],
+    [second, first, high],
+  ]
+}
