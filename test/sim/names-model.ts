@@ -2,16 +2,7 @@
  * The oracle: the tree of names as POSIX has it, kept in the plainest way. Each operation says with which errors it may
  * fail, and where with none, is done. Numbers of inodes are whatever the file system has given out.
  */
-import {
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ENOENT,
-  ENOTDIR,
-  ENOTEMPTY,
-  EPERM,
-  ESTALE,
-} from '../../lib/base/errno.js'
+import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, ESTALE } from '../../lib/base/errno.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
 
 export interface ModelInode {
@@ -95,6 +86,15 @@ export class NamesModel {
     if (errors.length > 0) return errors
     this.inodes.get(parent)?.entries.set(name, number)
     inode.nlink++
+    return DONE
+  }
+
+  /** Gives an inode a name that has just lost its last one. */
+  revive(number: number, parent: number, name: string): readonly number[] {
+    const errors = this.errorsOfNew(parent, name)
+    if (errors.length > 0) return errors
+    this.inodes.get(parent)?.entries.set(name, number)
+    this.#add(number, false).nlink = 1
     return DONE
   }
 

@@ -205,6 +205,13 @@ export class NamesWorld {
     return this.finish(this.begin(node, run))
   }
 
+  /** Lets some time pass. */
+  rest(ms: number): void {
+    const untilMs = this.clock.monotonicMs() + ms
+    this.clock.after(ms, () => undefined)
+    while (this.clock.monotonicMs() < untilMs) this.step()
+  }
+
   /** One event, of whatever node. */
   step(): void {
     if (!this.clock.step()) throw new Error('nothing happens any more')
