@@ -11,6 +11,7 @@ const CROWDS: Readonly<Record<string, StormOptions['troubles']>> = {
   'sessions break': ['break'],
   'processes end': ['process', 'break'],
   'the power goes': ['power', 'process', 'break'],
+  'stores fail': ['store', 'process', 'break'],
 }
 
 for (const [name, troubles] of Object.entries(CROWDS)) {

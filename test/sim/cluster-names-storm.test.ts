@@ -10,6 +10,7 @@ const STORMS: Readonly<Record<string, StormOptions['troubles']>> = {
   'sessions break': ['break'],
   'processes end': ['process', 'break'],
   'the power goes': ['power', 'process', 'break'],
+  'stores fail': ['store', 'process', 'break'],
 }
 
 for (const [name, troubles] of Object.entries(STORMS)) {

@@ -42,6 +42,7 @@ export class NamesCrowd {
       if (this.#left > 0 && troubles.length > 0 && prng.oneIn(400)) this.#trouble(hands)
       if (!world.clock.step()) throw new Error(`${this.#running} calls never end`)
     }
+    world.healStores()
     world.gather()
     world.settle()
     if (world.faults.length > 0) throw new Error(world.faults.join('\n'))
@@ -119,6 +120,10 @@ export class NamesCrowd {
     const node = prng.below(this.clients.length)
     if (kind === 'break') {
       world.break(node, (node + 1 + prng.below(this.clients.length - 1)) % this.clients.length, prng.below(50))
+      return
+    }
+    if (kind === 'store') {
+      world.failStore(node)
       return
     }
     const client = this.clients[node] as NamesClient

@@ -20,7 +20,7 @@ const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
 export interface StormOptions extends WorldOptions {
   /** Troubles that may come. */
-  readonly troubles: readonly ('process' | 'power' | 'break')[]
+  readonly troubles: readonly ('process' | 'power' | 'break' | 'store')[]
 }
 
 /** What somebody is going to do. */
@@ -79,9 +79,10 @@ export class NamesStorm {
       this.#events++
       if (!this.world.clock.step() && this.#running.size > 0) throw new Error('a call never ends')
     }
+    this.world.healStores()
     this.world.gather()
     // What was begun by somebody who is no more goes on by itself.
-    this.world.rest(200)
+    this.world.rest(this.#isTroubled ? 2500 : 200)
     this.#judge()
   }
 
@@ -131,6 +132,11 @@ export class NamesStorm {
       const other = (node + 1 + prng.below(this.clients.length - 1)) % this.clients.length
       this.#trace(`  the session of ${node} and ${other} breaks`)
       world.break(node, other, prng.below(50))
+      return
+    }
+    if (kind === 'store') {
+      this.#trace(`  the store of ${node} fails`)
+      world.failStore(node)
       return
     }
     this.#trace(`  ${kind} of ${node} ends`)
