@@ -135,7 +135,7 @@ export class Outgoing {
 
   #touch(change: OutgoingChange, delivery: Delivery<Legacy>): void {
     if (this.#isHere(change)) {
-      delivery.done(applyChange(this.#context, change))
+      delivery.done(this.#apply(change))
       return
     }
     const key = keyOf(change)
@@ -156,12 +156,17 @@ export class Outgoing {
 
   #tell(change: OutgoingChange, delivery: Delivery<Legacy>): void {
     if (this.#isHere(change)) {
-      delivery.done(applyChange(this.#context, change))
+      delivery.done(this.#apply(change))
       return
     }
     const letter = this.#write(change, this.#stream.open())
     letter.add(delivery)
     this.#post(letter)
+  }
+
+  #apply(change: OutgoingChange): number {
+    const error = applyChange(this.#context, change)
+    return isOfEntries(change) ? error : 0
   }
 
   #isHere({ number }: OutgoingChange): boolean {
@@ -218,7 +223,7 @@ export class Outgoing {
   }
 
   #answered(letter: Letter, result: number, reply: Legacy | null): void {
-    const { kind, number, generation } = letter.change
+    const { number, generation } = letter.change
     if (result < 0 && result !== -ESTALE) {
       letter.late(-EIO)
       this.#again(() => this.#send(letter))
@@ -226,9 +231,8 @@ export class Outgoing {
     }
     this.#remove(letter)
     if (letter.isTouch) this.#sendNext(keyOf(letter.change))
-    const isEntries = kind === OUT_ENTRIES || kind === OUT_SUBDIRECTORIES
+    const isEntries = isOfEntries(letter.change)
     if (result === -ESTALE && isEntries) this.onGone(number, generation)
-    // Of an inode that is gone nobody needs to know what became of its names.
     letter.end(isEntries ? Math.min(result, 0) : 0, reply ?? undefined)
     this.#turn.endSoon()
   }
@@ -260,5 +264,8 @@ export class Outgoing {
     })
   }
 }
+
+/** Of any other inode that is gone nobody needs to know what has become of its names. */
+const isOfEntries = ({ kind }: OutgoingChange): boolean => kind === OUT_ENTRIES || kind === OUT_SUBDIRECTORIES
 
 const keyOf = ({ kind, number, generation }: OutgoingChange): string => `${kind} ${number} ${generation}`

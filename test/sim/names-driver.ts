@@ -40,7 +40,7 @@ export class NamesDriver {
 
   /** Everything, as every node sees it. */
   compare(): void {
-    this.#rest()
+    this.world.rest(30)
     for (const client of this.clients) {
       for (const inode of this.model.inodes.values()) {
         if (this.model.path(inode.number) !== undefined) this.#compareInode(client, inode)
@@ -75,13 +75,6 @@ export class NamesDriver {
     if (typeof listed === 'number') throw new Error(`readdir of ${number}: ${listed}`)
     const [is, should] = [listed, entries].map((map) => JSON.stringify([...map].sort()))
     this.check(is === should, `directory ${number} has ${is}, not ${should}`)
-  }
-
-  /** Lets what nobody waits for arrive. */
-  #rest(): void {
-    const untilMs = this.world.clock.monotonicMs() + 30
-    this.world.clock.after(30, () => undefined)
-    while (this.world.clock.monotonicMs() < untilMs) this.world.step()
   }
 
   /** Makes the node's kernel hold an inode; false where it cannot. */
@@ -205,7 +198,7 @@ export class NamesDriver {
     this.model.release(number)
     this.#trace(`  release ${number}`)
     if (this.model.get(number) !== undefined) return
-    this.#rest()
+    this.world.rest(30)
     this.check(client.stat(number) === -ESTALE, `inode ${number} is still there`)
   }
 

@@ -89,6 +89,15 @@ export class NamesModel {
     return DONE
   }
 
+  /** Gives an inode a name that has just lost its last one. */
+  revive(number: number, parent: number, name: string): readonly number[] {
+    const errors = this.errorsOfNew(parent, name)
+    if (errors.length > 0) return errors
+    this.inodes.get(parent)?.entries.set(name, number)
+    this.#add(number, false).nlink = 1
+    return DONE
+  }
+
   unlink(parent: number, name: string): readonly number[] {
     const inode = this.#child(parent, name)
     if (inode === undefined) return [ENOENT]

@@ -27,6 +27,8 @@ const CHUNK_BITS = 16
 const TIMEOUT_MS = 30_000
 /** How soon a peer's end is noticed, and a session opened. */
 const NOTICE_MS = 20
+/** How long a store fails that does. */
+const STORE_FAILS_MS = 30
 
 /** A node's view of the clock: its timers end with its process. */
 class LocalClock implements Clock {
@@ -151,6 +153,7 @@ export class NamesWorld {
   readonly #hash: Hash32
   /** Channels of the session between two nodes, the one with the lower number first. */
   readonly #sessions = new Map<string, [number, number]>()
+  #mayFail = false
 
   constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3 }: WorldOptions) {
     this.prng = prng
@@ -205,6 +208,13 @@ export class NamesWorld {
     return this.finish(this.begin(node, run))
   }
 
+  /** Lets some time pass. */
+  rest(ms: number): void {
+    const untilMs = this.clock.monotonicMs() + ms
+    this.clock.after(ms, () => undefined)
+    while (this.clock.monotonicMs() < untilMs) this.step()
+  }
+
   /** One event, of whatever node. */
   step(): void {
     if (!this.clock.step()) throw new Error('nothing happens any more')
@@ -231,6 +241,22 @@ export class NamesWorld {
     for (const operation of node.running) operation.isLost = true
     node.running.clear()
     for (const peer of this.nodes) this.#noticeEnd(node, peer)
+  }
+
+  /** The node's next commit fails, if there is one soon, and nothing of it has happened; so do syncs meanwhile. */
+  failStore(index: number): void {
+    const { kv } = this.nodes[index] as NamesNode
+    kv.faults.failCommit = true
+    kv.faults.failSync = this.prng.oneIn(2)
+    this.#mayFail = true
+    this.clock.after(this.prng.below(STORE_FAILS_MS), () => this.healStores())
+  }
+
+  healStores(): void {
+    for (const { kv } of this.nodes) {
+      kv.faults.failCommit = false
+      kv.faults.failSync = false
+    }
   }
 
   restart(index: number): void {
@@ -279,6 +305,7 @@ export class NamesWorld {
     const { kv, disk, pool, index, clock } = node
     const note = (event: object, message: string): void => {
       const { err } = event as { err?: Error }
+      if (this.#mayFail && /^the (metadata )?store (failed|cannot be synced)/.test(message)) return
       this.faults.push(`${index}: ${message} ${err?.stack ?? JSON.stringify(event)}`)
     }
     const log: Log = { debug: () => undefined, info: () => undefined, warn: note, error: note }

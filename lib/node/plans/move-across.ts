@@ -19,7 +19,7 @@ import { type Shape, Struct } from '../../wire/struct.js'
 import type { Line } from '../line.js'
 import { type Answer, END, type Plan, type Question, question, type Step } from '../plan.js'
 import type { Serving } from '../services/serving.js'
-import { unlessGone, type Waits } from '../waits.js'
+import type { Waits } from '../waits.js'
 import { type MoveFields, putQuestion } from './move.js'
 
 const CHECK = 1
@@ -177,8 +177,8 @@ export class MoveAcrossPlan implements Plan<MoveFields> {
 
   #moved({ child, childGeneration, other, otherGeneration, flags }: MoveFields, waits: Waits): number {
     const { outgoing } = this.#serving
-    outgoing.renamed(child, childGeneration, waits.add(unlessGone))
-    if (flags === RENAME_EXCHANGE) outgoing.renamed(other, otherGeneration, waits.add(unlessGone))
+    outgoing.renamed(child, childGeneration, waits.add())
+    if (flags === RENAME_EXCHANGE) outgoing.renamed(other, otherGeneration, waits.add())
     return END
   }
 }

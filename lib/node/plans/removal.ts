@@ -83,7 +83,7 @@ export class RemovalPlan implements Plan<Fields> {
     if (child === 0) dentries.remove(entry)
     else dentries.putChild(entry, name, child, childGeneration, kind)
     outgoing.subdirectories(parent, parentGeneration, links, waits.add(unlessGone))
-    outgoing.unlinked(other, otherGeneration, waits.add(unlessGone))
+    outgoing.unlinked(other, otherGeneration, waits.add())
     return BURY
   }
 }

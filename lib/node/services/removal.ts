@@ -55,7 +55,7 @@ export class RemovalServices {
     share.meta.dentries.remove(this.#dentry)
     asked.record({})
     const waits = new Waits()
-    outgoing.unlinked(child, childGeneration, waits.add(unlessGone))
+    outgoing.unlinked(child, childGeneration, waits.add())
     outgoing.entries(parent, parentGeneration, waits.add(unlessGone))
     this.#serving.answerAfter(asked, waits, () => ({}))
   }

@@ -1,0 +1,33 @@
+/** Names that everybody wants at a time: nobody waits for ever, and in the end everything fits together. */
+import t from 'tap'
+import { IN_TROUBLE_ONLY, NamesCrowd } from './names-crowd.js'
+import type { StormOptions } from './names-storm.js'
+
+const SEEDS = Number(process.env['CHFS_TEST_SEEDS'] ?? 4)
+const FIRST = Number(process.env['CHFS_TEST_FIRST'] ?? 1)
+
+const CROWDS: Readonly<Record<string, StormOptions['troubles']>> = {
+  'nothing goes wrong': [],
+  'sessions break': ['break'],
+  'processes end': ['process', 'break'],
+  'the power goes': ['power', 'process', 'break'],
+  'stores fail': ['store', 'process', 'break'],
+}
+
+for (const [name, troubles] of Object.entries(CROWDS)) {
+  t.test(name, async (t) => {
+    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+      const positions = seed % 2 === 0 ? 16 : 2 ** 32
+      const crowd = new NamesCrowd(seed, { members: 3 + (seed % 3), positions, troubles }, 2000)
+      try {
+        crowd.run(6)
+        const results = [...crowd.results].sort(([a], [b]) => b - a)
+        const isSane = troubles.length > 0 || !IN_TROUBLE_ONLY.some((errno) => crowd.results.has(errno))
+        t.ok(isSane, `seed ${seed}: ${results.map(([result, count]) => `${count} × ${result}`).join(', ')}`)
+      } catch (error) {
+        t.fail(`seed ${seed}: ${(error as Error).stack}`)
+        return
+      }
+    }
+  })
+}
