@@ -1,6 +1,7 @@
 /** What the command needs of the node that serves and of the addon, as types: tests put their own in place. */
 import type { Log } from '../lib/ports.js'
 import type { Config } from './config.js'
+import type { NodeStatus } from './status.js'
 
 /** A node whose store is open. */
 export interface Node {
@@ -8,6 +9,8 @@ export interface Node {
   serve(fuseFd: number): Promise<void>
   /** Resolves when the kernel has ended the mount. */
   readonly ended: Promise<void>
+  /** How it and its cluster are. */
+  status(): Promise<NodeStatus>
   /** Answers what is in flight, syncs the store and closes it. */
   stop(): Promise<void>
 }

@@ -1,6 +1,7 @@
 /** The server of one mount: an open store, the kernel's session, and the dispatch between them. */
 import { FuseKernel } from '../lib/native/kernel.js'
 import { PROTOCOL_MINOR } from '../lib/wire/kernel.js'
+import { capacityOf } from './capacity.js'
 import { type Config, surroundingsOfProcess } from './config.js'
 import { Dispatch } from './dispatch.js'
 import { exitCode, MountError } from './exit.js'
@@ -32,6 +33,16 @@ export const openNode: OpenNode = async (config, log) => {
   })
   return {
     ended: whenEnded,
+    status: async () => {
+      const { clusterId, ringEpoch, members } = store.superblock
+      return {
+        clusterId,
+        epoch: ringEpoch,
+        members: members.map(({ id, name }) => ({ id, name, state: 'up', isSelf: true })),
+        clients: 0,
+        capacity: await capacityOf(store.fs),
+      }
+    },
     serve: (fuseFd) =>
       new Promise<void>((resolve) => {
         const settings: MountSettings = {

@@ -15,6 +15,7 @@ import { StoreError } from '../lib/native/store-error.js'
 import { Ring } from '../lib/native/uring.js'
 import type { Log } from '../lib/ports.js'
 import { Share } from '../lib/share/share.js'
+import type { Superblock } from '../lib/wire/superblock.js'
 
 /** Requests that may be under way at once. The memory of a slot is taken only when it is first used. */
 const SLOTS = 64
@@ -30,6 +31,7 @@ export interface OpenStore {
   readonly turn: Turn
   readonly share: Share
   readonly pool: MappedPool
+  readonly superblock: Superblock
   /** Finishes all work in the background, syncs and closes. */
   close(): Promise<void>
 }
@@ -68,7 +70,7 @@ export async function openStore(directory: string, chunkBytes: number, log: Log)
     const share = new Share({ meta, kv, disk, pool, clock, log })
     undo.push(() => new Promise<void>((done) => share.stop(done)))
     await recover(share)
-    return { fs: new Alone(share, pool.memory), turn: new Turn(meta), share, pool, close }
+    return { fs: new Alone(share, pool.memory), turn: new Turn(meta), share, pool, superblock: store.superblock, close }
   } catch (error) {
     await close().catch((failure: Error) => log.error({ cause: failure.message }, 'the store was not closed in order'))
     throw StoreError.from(directory, error)
