@@ -15,6 +15,7 @@ import { runMount } from './run.js'
 import { RunFile, runDirectory, startTimeOf } from './runfile.js'
 import { openNode } from './serve.js'
 import { interruption, type Signals, watchSignals } from './signals.js'
+import { serveStatus } from './status-socket.js'
 
 const script = fileURLToPath(import.meta.url)
 const isRoot = process.geteuid?.() === 0
@@ -95,10 +96,12 @@ async function serveHere(config: Config, mounter: Mounter, parent: ParentLink | 
     signals,
     runDirectory: runFiles,
     note: parent?.note ?? say,
-    async mounted(mountpoint) {
-      const startTime = startTimeOf(process.pid) ?? ''
-      runFile.writeRunning({ pid: process.pid, startTime, store: config.store, mountpoint })
-      process.once('exit', (code) => runFile.writeFinished(process.pid, code))
+    async mounted(mountpoint, node) {
+      const { pid } = process
+      const startTime = startTimeOf(pid) ?? ''
+      serveStatus(runFile.socketPath, async () => ({ mountpoint, pid, ...(await node.status()) }), log)
+      runFile.writeRunning({ pid, startTime, store: config.store, mountpoint })
+      process.once('exit', (code) => runFile.writeFinished(pid, code))
       await parent?.mounted(mountpoint)
     },
   })

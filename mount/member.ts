@@ -18,6 +18,7 @@ import { exitCode, MountError } from './exit.js'
 import { Joining } from './joining.js'
 import { findPlace, type Place, thisMachine } from './place.js'
 import type { Opened } from './seams.js'
+import type { NodeStatus } from './status.js'
 import { openDirectory, openShare, PAYLOAD_BYTES } from './store.js'
 import type { Undo } from './undo.js'
 
@@ -88,7 +89,11 @@ export async function openMember(config: Config, key: Uint8Array, log: Log, undo
   const fs = new Cluster(node, pool)
   const error = await new Promise<number>((done) => fs.start(done))
   if (error < 0) throw new MountError(`the root directory cannot be read (errno ${-error})`, exitCode.mount)
-  return { fs, turn, pool, clock, isShared: true, accessTimes: share?.share.accessTimes ?? null }
+  const status = (): Omit<NodeStatus, 'capacity'> => {
+    const { clusterId, epoch, members, clients } = membership.status()
+    return { clusterId, epoch, clients, members: members.map((member, at) => ({ ...member, isSelf: at === self })) }
+  }
+  return { fs, turn, pool, clock, isShared: true, accessTimes: share?.share.accessTimes ?? null, status }
 }
 
 /** A client is dialled by nobody. */

@@ -2,7 +2,7 @@
  * The place of a mount: whether something can be mounted there, and what is left of an earlier mount. Nothing here
  * waits on the loop for a file system: the one at that place may be our own, or dead.
  */
-import { realpath, stat } from 'node:fs/promises'
+import { realpath, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { exitCode, MountError } from './exit.js'
 import { mountedAt, mountType } from './mountinfo.js'
@@ -60,6 +60,8 @@ export async function resolveMountpoint(path: string): Promise<string> {
 async function probe(path: string): Promise<'directory' | 'dead' | { message: string; exitCode: number }> {
   try {
     const found = await withTimeout(stat(path), path)
+    // The kernel may know that from before its process died; this it has to ask for.
+    if (mountedAt(path)?.type === mountType) await withTimeout(statfs(path), path)
     return found.isDirectory() ? 'directory' : { message: 'is not a directory', exitCode: exitCode.mount }
   } catch (error) {
     if (isOfDeadMount(error)) return 'dead'

@@ -29,7 +29,7 @@ export interface Life {
   /** A line for whoever waits for the mount. */
   note(text: string): void
   /** The mount is there, at this real path; resolves when it may stay, rejects when it must go again. */
-  mounted(mountpoint: string): Promise<void>
+  mounted(mountpoint: string, node: Node): Promise<void>
 }
 
 /** Resolves with the exit code once the mount has ended; rejects where it never was. */
@@ -60,7 +60,7 @@ async function mountAndServe(life: Life, node: Node, mountpoint: string): Promis
     const disturbed = Promise.race([interruption(life.signals), unmountedMeanwhile(node, mountpoint)])
     await Promise.race([node.serve(fd), disturbed])
     widenReadahead(mountpoint, life.log)
-    await Promise.race([life.mounted(mountpoint), disturbed])
+    await Promise.race([life.mounted(mountpoint, node), disturbed])
   } catch (error) {
     // The first error is the one to tell.
     await life.mounter.unmount(mountpoint, true).catch((second: unknown) => {

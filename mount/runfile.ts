@@ -1,8 +1,8 @@
 /**
- * The files by which others find the process of a mount: `HASH.pid` while it runs, `HASH.status` with its exit code
- * afterwards, and `HASH.stderr` with its last words. HASH is the first 16 hexadecimal digits of the mountpoint's
- * SHA-256. scripts/umount.fuse.chfs reads them, and a mount that finds its store in use asks whether the holder is
- * draining.
+ * The files by which others find the process of a mount: `HASH.pid` and the socket `HASH.sock` while it runs,
+ * `HASH.status` with its exit code afterwards, and `HASH.stderr` with its last words. HASH is the first 16 hexadecimal
+ * digits of the mountpoint's SHA-256. scripts/umount.fuse.chfs reads them, chfsctl asks on the socket, and a mount that
+ * finds its store in use asks whether the holder is draining.
  */
 import { createHash } from 'node:crypto'
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,17 +24,21 @@ export function runDirectory(uid: number, runtimeDirectory: string | undefined):
 }
 
 export class RunFile {
+  readonly mountpoint: string
   readonly pidPath: string
   readonly statusPath: string
   readonly stderrPath: string
+  readonly socketPath: string
   readonly #directory: string
 
   constructor(directory: string, mountpoint: string) {
     this.#directory = directory
+    this.mountpoint = mountpoint
     const name = join(directory, createHash('sha256').update(mountpoint).digest('hex').slice(0, 16))
     this.pidPath = `${name}.pid`
     this.statusPath = `${name}.status`
     this.stderrPath = `${name}.stderr`
+    this.socketPath = `${name}.sock`
   }
 
   /** Makes the directory, and forgets an earlier process at this mountpoint. */
@@ -58,24 +62,28 @@ export class RunFile {
   writeFinished(pid: number, code: number): void {
     replaceFile(this.statusPath, `${pid} ${code}\n`)
     rmSync(this.pidPath, { force: true })
+    rmSync(this.socketPath, { force: true })
     if (code === exitCode.done) rmSync(this.stderrPath, { force: true })
   }
 }
 
 /** The record of the live process that has this store mounted or is draining it, if one is known. */
 export function findHolder(directory: string, store: string): RunRecord | null {
+  return findRunning(directory).find((record) => record.store === store) ?? null
+}
+
+/** The records of all live processes, also of those that drain. */
+export function findRunning(directory: string): RunRecord[] {
   let names: string[]
   try {
     names = readdirSync(directory)
   } catch {
-    return null
+    return []
   }
-  for (const name of names) {
-    if (!name.endsWith('.pid')) continue
-    const record = readRecord(join(directory, name))
-    if (record?.store === store && startTimeOf(record.pid) === record.startTime) return record
-  }
-  return null
+  return names.flatMap((name) => {
+    const record = name.endsWith('.pid') ? readRecord(join(directory, name)) : null
+    return record !== null && startTimeOf(record.pid) === record.startTime ? [record] : []
+  })
 }
 
 /** Field 22 of /proc/PID/stat; null for a process that is no more, and for one that only waits to be reaped. */

@@ -5,6 +5,7 @@ import type { MappedPool } from '../lib/native/pool.js'
 import type { Clock, Log } from '../lib/ports.js'
 import type { AccessTimes } from '../lib/share/context.js'
 import type { Config } from './config.js'
+import type { NodeStatus } from './status.js'
 
 /** A node whose store is open. */
 export interface Node {
@@ -12,6 +13,8 @@ export interface Node {
   serve(fuseFd: number): Promise<void>
   /** Resolves when the kernel has ended the mount. */
   readonly ended: Promise<void>
+  /** How it and its cluster are. */
+  status(): Promise<NodeStatus>
   /** Answers what is in flight, syncs the store and closes it. */
   stop(): Promise<void>
 }
@@ -29,6 +32,8 @@ export interface Opened {
   readonly isShared: boolean
   /** Of this node's share, if it has one. */
   readonly accessTimes: AccessTimes | null
+  /** All but the capacity. */
+  status(): Omit<NodeStatus, 'capacity'>
 }
 
 /** The addon's calls around mount(2). Each returns 0 or a descriptor, or a negative errno. */

@@ -2,6 +2,7 @@
 import { FuseKernel } from '../lib/native/kernel.js'
 import type { Log } from '../lib/ports.js'
 import { PROTOCOL_MINOR } from '../lib/wire/kernel.js'
+import { capacityOf } from './capacity.js'
 import { type Config, surroundingsOfProcess } from './config.js'
 import { Dispatch } from './dispatch.js'
 import type { MountSettings } from './handlers/types.js'
@@ -9,6 +10,7 @@ import { keyOf } from './key.js'
 import { openMember } from './member.js'
 import { findPlace, thisMachine } from './place.js'
 import type { Opened, OpenNode } from './seams.js'
+import type { NodeStatus } from './status.js'
 import { openStore } from './store.js'
 import { Undo } from './undo.js'
 
@@ -43,6 +45,7 @@ export const openNode: OpenNode = async (config, log, interrupted) => {
   })
   return {
     ended: whenEnded,
+    status: async () => ({ ...opened.status(), capacity: await capacityOf(fs) }),
     serve: (fuseFd) =>
       new Promise<void>((resolve) => {
         const settings = settingsOf(config, isShared, resolve)
@@ -66,7 +69,14 @@ async function open(config: Config, log: Log, undo: Undo): Promise<Opened> {
   const belonging = place === null ? undefined : { names, self: place.index, virtualNodes }
   const opened = await openStore(store, chunkBytes, log, belonging)
   undo.push(() => opened.close())
-  return { ...opened, isShared: false, accessTimes: opened.share.accessTimes }
+  const { clusterId, ringEpoch, members: own } = opened.superblock
+  const status = (): Omit<NodeStatus, 'capacity'> => ({
+    clusterId,
+    epoch: ringEpoch,
+    members: own.map(({ id, name }) => ({ id, name, state: 'up', isSelf: true })),
+    clients: 0,
+  })
+  return { ...opened, isShared: false, accessTimes: opened.share.accessTimes, status }
 }
 
 function settingsOf(config: Config, isShared: boolean, onReady: () => void): MountSettings {

@@ -14,6 +14,7 @@ import { StoreError } from '../lib/native/store-error.js'
 import { Ring } from '../lib/native/uring.js'
 import type { Clock, Hash32, Log } from '../lib/ports.js'
 import { Share } from '../lib/share/share.js'
+import type { Superblock } from '../lib/wire/superblock.js'
 import { Undo } from './undo.js'
 
 /** Requests that may be under way at once. The memory of a slot is taken only when it is first used. */
@@ -47,6 +48,7 @@ export interface OpenStore extends OpenShare {
   readonly fs: Operations
   readonly pool: MappedPool
   readonly clock: SystemClock
+  readonly superblock: Superblock
   /** Finishes all work in the background, syncs and closes. */
   close(): Promise<void>
 }
@@ -68,7 +70,8 @@ export async function openStore(
     const pool = new MappedPool({ count: SLOTS, payloadBytes: PAYLOAD_BYTES })
     const clock = new SystemClock()
     const { turn, share } = await openShare(store, { hash, pool, clock, hasRoot: true, peers: [], log }, undo)
-    return { fs: new Alone(share, pool.memory), turn, share, pool, clock, close: () => undo.all() }
+    const { superblock } = store
+    return { fs: new Alone(share, pool.memory), turn, share, pool, clock, superblock, close: () => undo.all() }
   } catch (error) {
     await undo
       .all()

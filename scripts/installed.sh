@@ -1,6 +1,6 @@
 # Sourced by scripts/install and scripts/uninstall: what was placed, and how it goes again.
 
-places=(/sbin/mount.chfs /sbin/umount.fuse.chfs /sbin/umount.fuse /usr/share/man/man8/mount.chfs.8)
+places=(/sbin/mount.chfs /sbin/umount.fuse.chfs /sbin/umount.fuse /usr/bin/chfsctl /usr/share/man/man8/mount.chfs.8)
 
 parse_prefix() {
   prefix=${DESTDIR-}

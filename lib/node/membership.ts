@@ -22,6 +22,9 @@ import { Meeting } from './membership/meeting.js'
 import { objection, type Settings } from './membership/objection.js'
 import { type Peer, Peers, type Session } from './membership/peers.js'
 
+/** By how much a goodbye may be slower than the end of the channel that it is about. */
+const GOODBYE_MS = 200
+
 export interface MembershipPorts {
   readonly control: Control
   readonly transport: Transport
@@ -153,10 +156,13 @@ export class Membership {
     this.#checkReady()
   }
 
-  /** The transport has told that a channel has failed. */
+  /** The transport has told that a channel has failed. A goodbye, which comes another way, may be under way. */
   channelFailed(channel: number, error: number): void {
     for (const { session } of this.#peers.all()) {
-      if (session?.channel === channel) this.#meeting.end(session, `its channel has failed (errno ${Math.abs(error)})`)
+      if (session?.channel !== channel) continue
+      this.#ports.clock.after(GOODBYE_MS, () => {
+        if (!session.isOver) this.#meeting.end(session, `its channel has failed (errno ${Math.abs(error)})`)
+      })
     }
   }
 

@@ -20,9 +20,12 @@ t.test('install places its files, uninstall takes exactly these away', async (t)
   mkdirSync(join(prefix, 'usr/share'), { recursive: true })
   const before = await listing(prefix)
   t.match(await script('install', '--prefix', prefix), { code: 0, stderr: '' })
-  const placed = ['/sbin/mount.chfs', '/sbin/umount.fuse.chfs', '/sbin/umount.fuse', '/usr/share/man/man8/mount.chfs.8']
-  for (const path of placed) t.ok(existsSync(prefix + path), path)
-  t.match(await run([`${prefix}/sbin/mount.chfs`, '--version'], { env: { PATH: '/nonexistent' } }), { code: 0 })
+  const helpers = ['/sbin/umount.fuse.chfs', '/sbin/umount.fuse', '/usr/share/man/man8/mount.chfs.8']
+  const commands = ['/sbin/mount.chfs', '/usr/bin/chfsctl']
+  for (const path of [...commands, ...helpers]) t.ok(existsSync(prefix + path), path)
+  for (const path of commands) {
+    t.match(await run([prefix + path, '--help'], { env: { PATH: '/nonexistent' } }), { code: 0, stdout: /usage/ })
+  }
   t.match(await script('install', `--prefix=${prefix}`), { code: 0, stderr: '' }, 'again')
   t.match(await script('uninstall', '--prefix', prefix), { code: 0, stderr: '' })
   t.strictSame(await listing(prefix), before, 'nothing is left, and nothing else is gone')
@@ -189,7 +192,7 @@ t.test('scripts/start makes the mountpoint, mounts, and says in three lines what
   t.match(await script('start', mountpoint), { code: 0, stdout: /already mounted on .*stop it with: umount / })
   t.match(await run([helper, mountpoint]), { code: 0 })
   t.match(await script('start'), { code: 1, stderr: 'start: the directory is missing (try --help)\n' })
-  for (const name of ['start', 'install', 'uninstall', 'pack', 'build', 'test', 'check']) {
+  for (const name of ['start', 'install', 'uninstall', 'pack', 'build', 'test', 'check', 'keygen', 'cluster']) {
     t.match(await script(name, '--help'), { code: 0, stdout: new RegExp(`^usage: scripts/${name}`) })
     t.match(await script(name, '--nonsense'), { code: 1, stderr: /try --help/ })
   }

@@ -1,5 +1,4 @@
 /** Random operations on names from all nodes, one at a time, each compared with the model. */
-import { ESTALE } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../../lib/base/mode.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
 import { NamesClient } from './names-client.js'
@@ -199,7 +198,8 @@ export class NamesDriver {
     this.#trace(`  release ${number}`)
     if (this.model.get(number) !== undefined) return
     this.world.rest(30)
-    this.check(client.stat(number) === -ESTALE, `inode ${number} is still there`)
+    const isGone = this.world.nodes.every(({ share }) => share.meta.find(number) === undefined)
+    this.check(isGone, `inode ${number} is still there`)
   }
 
   #temporary(client: NamesClient, parent: number): void {

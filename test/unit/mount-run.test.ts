@@ -74,6 +74,7 @@ class World {
         this.isOpen = true
         return {
           ended: this.ended,
+          status: () => Promise.reject(new Error('nobody asks')),
           serve: () => this.#step('serve'),
           stop: async () => {
             t.ok(this.isOpen, 'stopped once, and only when open')
