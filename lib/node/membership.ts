@@ -22,8 +22,8 @@ import { Meeting } from './membership/meeting.js'
 import { objection, type Settings } from './membership/objection.js'
 import { type Peer, Peers, type Session } from './membership/peers.js'
 
-/** By how much a goodbye may be slower than the end of the channel that it is about. */
-const GOODBYE_MS = 200
+/** How long a goodbye is waited for to be heard. */
+const FAREWELL_MS = 1000
 
 export interface MembershipPorts {
   readonly control: Control
@@ -102,6 +102,8 @@ export class Membership {
   readonly #seen = new Set<Peer>()
   #isReady = false
   #isOver = false
+  /** It has said goodbye, and waits for the others to hear it. */
+  #isFarewell = false
   #left: (() => void) | undefined
   readonly #cancels: (() => void)[] = []
 
@@ -156,13 +158,10 @@ export class Membership {
     this.#checkReady()
   }
 
-  /** The transport has told that a channel has failed. A goodbye, which comes another way, may be under way. */
+  /** The transport has told that a channel has failed. */
   channelFailed(channel: number, error: number): void {
     for (const { session } of this.#peers.all()) {
-      if (session?.channel !== channel) continue
-      this.#ports.clock.after(GOODBYE_MS, () => {
-        if (!session.isOver) this.#meeting.end(session, `its channel has failed (errno ${Math.abs(error)})`)
-      })
+      if (session?.channel === channel) this.#meeting.end(session, `its channel has failed (errno ${Math.abs(error)})`)
     }
   }
 
@@ -304,6 +303,7 @@ export class Membership {
     if (peer.hasLeft) this.#events.peerLeft(peer.number)
     else if (session.isServed) this.#events.peerDown(peer.number)
     this.#channels.close(session)
+    this.#checkFarewell()
   }
 
   #beLeft(session: Session, peer: Peer): void {
@@ -346,9 +346,24 @@ export class Membership {
   #finish(cause: string): void {
     if (this.#isOver || this.#left === undefined) return
     this.#ports.log.info({ cause }, 'leaving')
+    this.#isOver = true
+    this.#meeting.retire()
     this.#meeting.tell({ kind: 'goodbye' })
+    // The channels stay until the goodbye has arrived, which goes another way: their end would be taken for a death.
+    this.#cancels.push(this.#ports.clock.after(FAREWELL_MS, () => this.#conclude()))
+    this.#isFarewell = true
+    this.#checkFarewell()
+  }
+
+  #checkFarewell(): void {
+    if (this.#isFarewell && [...this.#peers.all()].every(({ session }) => session === undefined)) this.#conclude()
+  }
+
+  #conclude(): void {
+    if (!this.#isFarewell) return
+    this.#isFarewell = false
     this.#end('this node leaves')
-    this.#left()
+    this.#left?.()
   }
 
   #end(reason: string): void {

@@ -70,11 +70,16 @@ export class Meeting {
     this.#beat()
   }
 
-  /** Meets nobody any more, and closes all connections, once what was sent is out. */
-  stop(reason: string): void {
+  /** Meets nobody any more. */
+  retire(): void {
     this.#isOver = true
-    this.#cancelBeat?.()
     for (const peer of this.#parts.peers.members) peer.cancelRedial?.()
+  }
+
+  /** And closes all connections, once what was sent is out. */
+  stop(reason: string): void {
+    this.retire()
+    this.#cancelBeat?.()
     for (const session of this.#sessions) this.end(session, reason)
   }
 
