@@ -261,6 +261,8 @@ export class NamesWorld {
 
   restart(index: number): void {
     const node = this.nodes[index] as NamesNode
+    // A store that fails while it is opened is not served at all.
+    node.kv.faults.failCommit = node.kv.faults.failSync = false
     if (!node.isOn) this.#boot(node)
   }
 
