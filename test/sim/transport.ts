@@ -42,6 +42,9 @@ export class SimNetwork {
   readonly transports = new Map<string, SimTransport>()
   /** "from>to" of links on which nothing passes. */
   readonly cuts = new Set<string>()
+  /** Says which messages are kept back, by method; they stand in {@link kept} and go on when they are called. */
+  keeps: (method: number, isReply: boolean, from: SimTransport, to: SimTransport) => boolean = () => false
+  kept: (() => void)[] = []
   readonly prng: Prng
   readonly clock: Clock
   #lastAddress = 0
@@ -172,7 +175,10 @@ export class SimTransport implements Transport {
     this.outbox.fill(0xeeeeeeee)
     if (this.#network.cuts.has(`${this.#name}>${peer.#name}`)) return true
     const message = { channel: peerChannel, secret: peerSecret, token, isReply, head, data }
-    peer.#later(this.#network.prng.below(this.#network.weather.delayMsMax + 1), () => peer.#receive(message))
+    const network = this.#network
+    const go = (): void => peer.#later(network.prng.below(network.weather.delayMsMax + 1), () => peer.#receive(message))
+    if (network.keeps((head[0] as number) & 0xff, isReply, this, peer)) network.kept.push(go)
+    else go()
     return true
   }
 
