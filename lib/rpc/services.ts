@@ -2,7 +2,7 @@ import { assert } from '../base/assert.js'
 import type { Method, ReplyOf, RequestOf } from '../wire/methods.js'
 import type { Shape } from '../wire/struct.js'
 
-/** Names a change among all that were ever asked for: who has asked (id and incarnation, 16 bytes), and its sequence. */
+/** Names a change among all that were ever asked for: by whom (id and incarnation, 16 bytes), and its sequence. */
 export interface Origin {
   readonly client: Uint8Array
   readonly sequence: number

@@ -261,8 +261,8 @@ export class PartServices {
 }
 
 /**
- * 0, or why a part has nothing to do with a message of this truncation epoch: EAGAIN where the file was truncated since.
- * A part is never behind, as all parts are cut before anybody learns of a new epoch.
+ * 0, or why a part has nothing to do with a message of this truncation epoch: EAGAIN where the file was truncated
+ * since. A part is never behind, as all parts are cut before anybody learns of a new epoch.
  */
 function refusal({ truncationEpoch }: Inode, epoch: number): number {
   const ahead = (epoch - truncationEpoch) | 0
