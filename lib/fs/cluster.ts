@@ -5,7 +5,7 @@ import { S_IFLNK, S_IFREG } from '../base/mode.js'
 import { sooner } from '../chunk/then.js'
 import type { Node } from '../node/node.js'
 import type { Router } from '../node/router.js'
-import { TIME_KINDS, UPDATE_GID, UPDATE_KILL, UPDATE_MODE, UPDATE_SIZE, UPDATE_UID } from '../node/update.js'
+import { updateOf } from '../node/update.js'
 import type { BufferPool, Done } from '../ports.js'
 import type { AttributeChange } from '../share/attributes.js'
 import type { Caller } from '../share/context.js'
@@ -100,19 +100,7 @@ export class Cluster implements Operations {
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {
-    const { mode, uid, gid, size, atime, mtime, ctime } = change
-    let fields = change.killPrivileges ? UPDATE_KILL : 0
-    if (mode !== undefined) fields |= UPDATE_MODE
-    if (uid !== undefined) fields |= UPDATE_UID
-    if (gid !== undefined) fields |= UPDATE_GID
-    if (size !== undefined) fields |= UPDATE_SIZE
-    const request = {
-      ...this.#known.ref(number),
-      ...{ fields, mode: mode ?? 0, uid: uid ?? 0, gid: gid ?? 0, size: size ?? 0 },
-      ...{ atimeKind: TIME_KINDS.indexOf(atime.kind), atime: atime.seconds, atimeNs: atime.nanoseconds },
-      ...{ mtimeKind: TIME_KINDS.indexOf(mtime.kind), mtime: mtime.seconds, mtimeNs: mtime.nanoseconds },
-      ...{ ctimeKind: TIME_KINDS.indexOf(ctime.kind), ctime: ctime.seconds, ctimeNs: ctime.nanoseconds },
-    }
+    const request = updateOf(this.#known.ref(number), change)
     return sooner(done, (finish) => {
       const member = this.#router.ofInode(number)
       this.#router.askBriefly(member, MetadataUpdate, request, this.#finding.taken(finish))

@@ -82,7 +82,7 @@ export class MetaStore {
   undoneCount = 0
   /** Called when a batch was undone. */
   onUndone: () => void = () => {}
-  /** Called when somebody waits for the open batch: it has to be committed, though nothing else may come to be answered. */
+  /** Called when somebody waits for the open batch: it has to be committed, also where nobody is to be answered. */
   onAwaited: () => void = () => {}
   /** Called with every new inode of this node's own. */
   onCreated: (number: number) => void = () => {}

@@ -10,10 +10,10 @@ import type { Router } from './router.js'
 const SETTLED_MAX = 65536
 
 /**
- * The members that hold chunks of inodes that lie here, and whether they may hold more than the inode knows of: a writer
- * that died, or failed, between its data and the inode's size has left bytes beyond the size. They must never be seen,
- * so before the file grows over them they are cut off. Which writers have died is not known; but whenever a session has
- * ended since a file was made, or looked after, one of them may have.
+ * The members that hold chunks of inodes that lie here, and whether they may hold more than the inode knows of: a
+ * writer that died, or failed, between its data and the inode's size has left bytes beyond the size. They must never be
+ * seen, so before the file grows over them they are cut off. Which writers have died is not known; but whenever a
+ * session has ended since a file was made, or looked after, one of them may have.
  */
 export class FileHolders {
   readonly #meta: MetaStore

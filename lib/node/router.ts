@@ -30,7 +30,7 @@ export class Router {
   readonly #byId = new Map<string, number>()
   /** How many sessions there were with each peer. */
   readonly #sessions = new Map<number, number>()
-  /** Calls back with 0 once what this node has changed so far is committed, or with the errno for which it was undone. */
+  /** Calls back with 0 once what this node has changed so far is committed, or with why it was undone. */
   onceCommitted: (step: (error: number) => void) => void = (step) => step(0)
   /** Grows whenever a session with any peer begins or ends. */
   changesOfSessions = 0

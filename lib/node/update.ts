@@ -2,15 +2,31 @@ import { type AttributeChange, noChange, type TimeChange } from '../share/attrib
 import type { MetadataUpdate, RequestOf } from '../wire/methods.js'
 
 /** What {@link MetadataUpdate}'s `fields` says is set. */
-export const UPDATE_MODE = 1
-export const UPDATE_UID = 2
-export const UPDATE_GID = 4
+const UPDATE_MODE = 1
+const UPDATE_UID = 2
+const UPDATE_GID = 4
 export const UPDATE_SIZE = 8
-export const UPDATE_KILL = 16
-export const TIME_KINDS = ['omit', 'now', 'set'] as const
+const UPDATE_KILL = 16
+const TIME_KINDS = ['omit', 'now', 'set'] as const
 
 /** setattr as a message has it. */
 export type Update = RequestOf<typeof MetadataUpdate>
+
+export function updateOf(ref: { number: number; generation: number }, change: AttributeChange): Update {
+  const { mode, uid, gid, size, atime, mtime, ctime } = change
+  let fields = change.killPrivileges ? UPDATE_KILL : 0
+  if (mode !== undefined) fields |= UPDATE_MODE
+  if (uid !== undefined) fields |= UPDATE_UID
+  if (gid !== undefined) fields |= UPDATE_GID
+  if (size !== undefined) fields |= UPDATE_SIZE
+  return {
+    ...ref,
+    ...{ fields, mode: mode ?? 0, uid: uid ?? 0, gid: gid ?? 0, size: size ?? 0 },
+    ...{ atimeKind: TIME_KINDS.indexOf(atime.kind), atime: atime.seconds, atimeNs: atime.nanoseconds },
+    ...{ mtimeKind: TIME_KINDS.indexOf(mtime.kind), mtime: mtime.seconds, mtimeNs: mtime.nanoseconds },
+    ...{ ctimeKind: TIME_KINDS.indexOf(ctime.kind), ctime: ctime.seconds, ctimeNs: ctime.nanoseconds },
+  }
+}
 
 export function changeOf(request: Update): AttributeChange {
   const { fields } = request

@@ -147,7 +147,7 @@ export interface InodeFields {
   /** Allocated 512-byte blocks at the members that hold chunks of a regular file; 0 for anything else. */
   blocksElsewhere: number
   parentGeneration: number
-  /** Raised whenever the file becomes shorter, so that what a peer knows of longer ones, and its late writes, are refused. */
+  /** Raised whenever the file becomes shorter: what a peer knows of a longer one, and its late writes, are refused. */
   truncationEpoch: number
   quotaId: number
   /** log2 of the chunk's bytes. */

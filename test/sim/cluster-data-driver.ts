@@ -15,12 +15,15 @@ const ZERO_RANGE = 16
 /** Files reach at most so far. */
 const REACH = 12 * CHUNK_BYTES
 
+/** What happens to nodes and sessions: nothing, sessions break, nodes are killed, their power goes. */
+export const TROUBLES = ['none', 'sessions', 'kill', 'power'] as const
+export type Trouble = (typeof TROUBLES)[number]
+
 export interface DataRunOptions {
   /** Calls under way at most. */
   readonly concurrency: number
   readonly rounds?: number
-  /** What happens to nodes and sessions. */
-  readonly trouble: 'none' | 'sessions' | 'kill' | 'power'
+  readonly trouble: Trouble
   readonly trace?: (line: string) => void
 }
 

@@ -24,6 +24,8 @@ export const PAYLOAD_BYTES = 64 * 1024
 export const CHUNK_BITS = 13
 export const CHUNK_BYTES = 2 ** CHUNK_BITS
 const TIMEOUT_MS = 5000
+/** Nothing takes longer than this, whatever it waits for. */
+const PATIENCE_MS = 600_000
 /** How long it takes until a node's death is noticed by others. */
 const NOTICE_MS_MAX = 40
 
@@ -169,7 +171,19 @@ export class DataWorld {
   }
 
   until(isDone: () => boolean): void {
-    while (!isDone()) if (!this.clock.step()) throw new Error('an operation never ends')
+    const limitMs = this.clock.monotonicMs() + PATIENCE_MS
+    while (!isDone()) {
+      if (!this.clock.step() || this.clock.monotonicMs() > limitMs) throw new Error('an operation never ends')
+    }
+  }
+
+  /** Lets so much time pass. */
+  pass(delayMs: number): void {
+    let isOver = false
+    this.clock.after(delayMs, () => {
+      isOver = true
+    })
+    this.until(() => isOver)
   }
 
   /** Lets time pass until nothing is left to do. */

@@ -54,6 +54,9 @@ export class SimNetwork {
   readonly transports = new Map<string, SimTransport>()
   /** "from>to" of links on which nothing passes. */
   readonly cuts = new Set<string>()
+  /** Says which messages are kept back, by method; they stand in {@link kept} and go on when they are called. */
+  keeps: (method: number, isReply: boolean, from: SimTransport, to: SimTransport) => boolean = () => false
+  kept: (() => void)[] = []
   readonly prng: Prng
   readonly clock: Clock
   #lastAddress = 0
@@ -253,7 +256,10 @@ export class SimTransport implements Transport {
     // Some data goes along at once, some is fetched by the receiver.
     if (this.#network.prng.below(2) === 0) message.take()
     if (this.#network.cuts.has(`${this.#name}>${peer.#name}`)) return message
-    peer.#later(this.#network.delayMs(), () => peer.#receive(message))
+    const network = this.#network
+    const go = (): void => peer.#later(network.delayMs(), () => peer.#receive(message))
+    if (network.keeps((head[0] as number) & 0xff, isReply, this, peer)) network.kept.push(go)
+    else go()
     return message
   }
 

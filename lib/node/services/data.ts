@@ -23,7 +23,7 @@ import type { Serving } from './serving.js'
 
 type Write = RequestOf<typeof WriteChunk>
 
-/** The services for what files hold, at the member that has the inode; parts of others' files are {@link PartServices}. */
+/** The services for what files hold, at the member that has the inode; parts are {@link PartServices}' business. */
 export class DataServices {
   readonly #serving: Serving
   readonly #parts: PartServices

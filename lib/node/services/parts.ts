@@ -1,4 +1,4 @@
-import { EAGAIN, EINVAL, ENXIO, ESTALE, fail } from '../../base/errno.js'
+import { EAGAIN, EINVAL, EIO, ENXIO, ESTALE, fail } from '../../base/errno.js'
 import { Gate } from '../../chunk/gate.js'
 import { type ChunkStore, SEEK_DATA, SEEK_HOLE } from '../../chunk/store.js'
 import { ending, type Step, sooner, then } from '../../chunk/then.js'
@@ -61,17 +61,18 @@ export class PartServices {
       asked.answer(0, { absent: 1 })
       return
     }
-    const isSame = (): boolean => {
+    const refused = (): number => {
       const part = this.#serving.share.meta.find(number)
-      return part?.generation === generation && part.truncationEpoch === epoch
+      return part?.generation === generation ? refusal(part, epoch) : -EAGAIN
     }
     const finish = (read: number): void => {
-      const result = isSame() ? read : -EAGAIN
+      // What was cut off while it was being read has been read as zeros.
+      const result = read < 0 ? read : refused() || read
       asked.answer(result, result < 0 ? null : { absent: 0 })
     }
     asked.place(bytes, (at) => {
       const read = (): void => {
-        const result = isSame() ? this.#chunks.read(number, at, bytes, offset, finish) : -EAGAIN
+        const result = refused() || this.#chunks.read(number, at, bytes, offset, finish)
         if (result !== PENDING) finish(result)
       }
       this.#serving.guard(read, finish)
@@ -146,7 +147,8 @@ export class PartServices {
     let blocks = 0
     const change: Step = (late) => {
       const part = this.#serving.share.meta.inode(number)
-      if (part.truncationEpoch !== epoch) return -EAGAIN
+      const refused = refusal(part, epoch)
+      if (refused < 0) return refused
       const { blocks: before } = part
       const changed = (result: number): number => {
         blocks = this.#serving.share.meta.inode(number).blocks - before
@@ -256,4 +258,14 @@ export class PartServices {
     meta.drop(part)
     this.#serving.turn.endSoon()
   }
+}
+
+/**
+ * 0, or why a part has nothing to do with a message of this truncation epoch: EAGAIN where the file was truncated
+ * since. A part is never behind, as all parts are cut before anybody learns of a new epoch.
+ */
+function refusal({ truncationEpoch }: Inode, epoch: number): number {
+  const ahead = (epoch - truncationEpoch) | 0
+  if (ahead === 0) return 0
+  return ahead < 0 ? -EAGAIN : -EIO
 }
