@@ -31,23 +31,28 @@ export function runWith(name: string, seed: number, members: number, events: num
   const { stage, act, operation } = begin(name, seed, members)
   const { world } = stage
   for (let at = 0; at < events; at++) world.step()
-  const wasOver = operation.isOver
+  let isBack = false
   if (trouble.kind === 'break') world.break(trouble.a, trouble.b, trouble.awayMs)
   else {
     world.crash(trouble.node, trouble.how)
-    world.clock.after(trouble.backAfterMs, () => world.restart(trouble.node))
+    world.clock.after(trouble.backAfterMs, () => {
+      isBack = true
+      world.restart(trouble.node)
+    })
   }
   while (!operation.isOver) world.step()
+  // What was answered before the power went, be the answer still on its way, need not have been safe.
+  const mayForget = trouble.kind === 'crash' && trouble.how === 'power' && !isBack
   world.gather()
   world.settle()
   if (world.faults.length > 0) throw new Error(world.faults.join('\n'))
-  judge(stage, act, operation, trouble.kind === 'crash' && trouble.how === 'power', wasOver)
+  judge(stage, act, operation, mayForget)
   const found = world.audit()
   if (found.length > 0) throw new Error(found.join('\n'))
 }
 
 /** The tree is the old one or the new one, whole, and the same from everywhere; which one, the result says. */
-function judge(stage: Stage, act: Act, { result, isLost }: Operation, mayForget: boolean, wasOver: boolean): void {
+function judge(stage: Stage, act: Act, { result, isLost }: Operation, mayForget: boolean): void {
   const before = treeOfModel(stage.model).join('\n')
   const trees = stage.clients.map((client) => treeOf(client).join('\n'))
   const [tree] = trees as [string]
@@ -56,7 +61,7 @@ function judge(stage: Stage, act: Act, { result, isLost }: Operation, mayForget:
   if (tree !== before && tree !== after) throw new Error(`neither\n${before}\nnor\n${after}\nbut\n${tree}`)
   const expected = act.error === 0 ? 0 : -act.error
   if (!isLost && result !== expected) throw new Error(`the result is ${result}, not ${expected}`)
-  const mustBeNew = !isLost && act.error === 0 && !(mayForget && wasOver)
+  const mustBeNew = !isLost && act.error === 0 && !mayForget
   if (mustBeNew && tree !== after) throw new Error(`it was done, and now is:\n${tree}`)
   stage.clients.forEach((client, index) => {
     const made = client.mknod(ROOT, `after ${index}`, S_IFDIR | 0o755)
