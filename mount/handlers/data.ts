@@ -1,4 +1,4 @@
-import { EINVAL, fail } from '../../lib/base/errno.js'
+import { EINVAL, EIO, fail } from '../../lib/base/errno.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { PENDING } from '../../lib/ports.js'
 import {
@@ -70,10 +70,11 @@ function tmpfile(mount: Mount, request: Request): number {
   )
 }
 
-/** Words of fuse_read_in: offset 2, size 4. */
+/** Words of fuse_read_in: handle 0, offset 2, size 4. */
 function read(mount: Mount, request: Request): number {
   const { slot } = request
   const bytes = Math.min(request.u32(4), request.payloadBytes)
+  if (mount.fs.isLost(request.u64(0))) fail(EIO)
   const result = mount.fs.read(request.node, request.payload, bytes, request.u64(2), (late) => {
     mount.finish(slot, Math.min(late, 0), 0, Math.max(late, 0))
   })
@@ -88,11 +89,12 @@ function putLength(words: Uint32Array, body: number, length: number): number {
   return 8
 }
 
-/** Words of fuse_write_in: offset 2, size 4, write_flags 5, open flags 8. */
+/** Words of fuse_write_in: handle 0, offset 2, size 4, write_flags 5, open flags 8. */
 function write(mount: Mount, request: Request): number {
   const { slot, node, words, body } = request
   const bytes = request.u32(4)
   if (request.argumentBytes !== 40 + bytes) fail(EINVAL)
+  if (mount.fs.isLost(request.u64(0))) fail(EIO)
   const writeFlags = request.u32(5)
   const append = (request.u32(8) & O_APPEND) !== 0 && (writeFlags & WRITE_CACHE) === 0
   const how = { killPrivileges: (writeFlags & WRITE_KILL_SUIDGID) !== 0, append }
@@ -143,7 +145,10 @@ function lseek(mount: Mount, request: Request): number {
 
 export const dataHandlers: HandlerGroup = (mount) => {
   const { fs } = mount
-  const fsync = (request: Request): number => bare(mount, request, (done) => fs.fsync(request.node, done))
+  const fsync = (request: Request): number => {
+    if (fs.isLost(request.u64(0))) fail(EIO)
+    return bare(mount, request, (done) => fs.fsync(request.node, done))
+  }
   const copy = (request: Request): number => copyFileRange(mount, request)
   return [
     [OP.OPEN, { argumentBytes: 8, run: forKeeper(mount, (request) => open(mount, request)) }],
@@ -163,6 +168,7 @@ export const dataHandlers: HandlerGroup = (mount) => {
         argumentBytes: 32,
         run: (request) => {
           const [offset, bytes, mode] = [request.u64(2), request.u64(4), request.u32(6)]
+          if (fs.isLost(request.u64(0))) fail(EIO)
           return bare(mount, request, (done) => fs.fallocate(request.node, mode, offset, bytes, done))
         },
       },
