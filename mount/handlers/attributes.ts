@@ -30,7 +30,8 @@ function setTime(into: TimeChange, request: Request, set: boolean, now: boolean,
 }
 
 /**
- * Words of fuse_setattr_in: valid 0, handle 2, size 4, atime 8, mtime 10, ctime 12, their ns 14–16, mode 17, uid 19, gid 20.
+ * Words of fuse_setattr_in: valid 0, handle 2, size 4, atime 8, mtime 10, ctime 12, their ns 14–16, mode 17, uid 19,
+ * gid 20.
  */
 function readChange(request: Request): AttributeChange {
   const valid = request.u32(0)
