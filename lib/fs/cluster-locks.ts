@@ -17,8 +17,6 @@ export class ClusterLocks {
   readonly #belongings: Belongings
   /** Inodes of which this node has had record locks: only their closes have to say so. */
   readonly #locked = new Set<number>()
-  /** Where a wait waits, and whether it was interrupted. */
-  readonly #waits = new Map<string, number>()
 
   constructor(router: Router, known: Known, belongings: Belongings) {
     this.#router = router
@@ -41,20 +39,20 @@ export class ClusterLocks {
   }
 
   wait(number: number, kind: LockKind, lock: Lock, id: string, done: Done): number {
-    this.#waits.set(id, this.#router.ofInode(number))
+    this.#belongings.waiting(id, this.#router.ofInode(number))
     const ended: Done = (result) => {
-      this.#waits.delete(id)
+      this.#belongings.waited(id)
       done(result)
     }
     const result = this.#set(number, kind, lock, id, ended)
-    if (result !== PENDING) this.#waits.delete(id)
+    if (result !== PENDING) this.#belongings.waited(id)
     return result
   }
 
   /** Asked of a member that cannot be reached it waits with the wait that it is to end, and goes after it. */
   interrupt(id: string): void {
-    const member = this.#waits.get(id)
-    if (member !== undefined) this.#router.askBriefly(member, LockInterrupt, { id: rangeOf(id) }, () => undefined)
+    const member = this.#belongings.interrupt(id)
+    if (member >= 0) this.#router.askBriefly(member, LockInterrupt, { id: rangeOf(id) }, () => undefined)
   }
 
   /** Nothing has to be said where this node has locked nothing. */

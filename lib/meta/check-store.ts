@@ -1,7 +1,7 @@
 /**
  * Reads a store for the check: every record by itself, what hangs on an inode, and the backing files. How names and
- * inodes go together, which in a cluster lie in several stores, is for check-tree.ts. Reads only. What a crash may leave
- * is no fault: inodes in the orphan queue, backing files in the free queue, and files longer than their inode.
+ * inodes go together, which in a cluster lie in several stores, is for check-tree.ts. Reads only. What a crash may
+ * leave is no fault: inodes in the orphan queue, backing files in the free queue, and files longer than their inode.
  */
 import { EIO, ENOENT } from '../base/errno.js'
 import { type InodeNumber, ROOT_INODE, SERIAL_SPAN } from '../base/ids.js'
@@ -87,7 +87,8 @@ export interface StoreToCheck {
   /** The ids of the backing files that exist. */
   readonly files: ReadonlySet<number>
   /**
-   * The power may have gone before anything of a file was synced: one that is missing is no fault, as it reads as zeros.
+   * The power may have gone before anything of a file was synced: one that is missing is no fault, as it reads as
+   * zeros.
    */
   readonly afterPowerCut: boolean
   /** Receives one line for each fault. */

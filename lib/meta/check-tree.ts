@@ -20,7 +20,7 @@ export class Tree {
   /** Inodes that a change on several nodes is about that is not finished. */
   readonly #unsettled = new Set<number>()
 
-  /** Inodes and what is unsettled must have been read. `ownerOf` undefined: which store should have what is not known. */
+  /** Inodes and what is unsettled must have been read. `ownerOf` undefined: where things belong is not known. */
   constructor(stores: readonly StoreReader[], ownerOf?: OwnerOf) {
     this.#stores = stores
     this.#ownerOf = ownerOf

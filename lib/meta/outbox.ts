@@ -48,6 +48,10 @@ export class Outbox {
     this.#batch.delete(putIdKey(this.#batch.key, KEY_OUTBOX, id))
   }
 
+  has(id: number): boolean {
+    return this.#batch.get(putIdKey(this.#batch.key, KEY_OUTBOX, id)) !== ABSENT
+  }
+
   /** All records by their ids, ascending. */
   list(): [id: number, change: OutgoingChange][] {
     const { key, words } = this.#batch

@@ -32,6 +32,8 @@ export class Belongings {
   /** Inodes that something was locked of, by what it was locked through. */
   readonly #handles = new Map<number, { number: number; generation: number }>()
   readonly #lost = new Set<number>()
+  /** Waits for locks: at which member, and whether they were interrupted. */
+  readonly #waits = new Map<string, { readonly member: number; isInterrupted: boolean }>()
   /** What ends the wait for a member without a session. */
   readonly #away = new Map<number, () => void>()
   /** When a member was last heard of, for those of which anybody says. */
@@ -69,6 +71,28 @@ export class Belongings {
   locked(number: number, generation: number, isFlock: boolean, lock: Lock): void {
     this.#handles.set(lock.handle, { number, generation })
     this.#locks(isFlock).restore(number, lock)
+  }
+
+  /** Somebody waits for a lock; `id` names the wait. */
+  waiting(id: string, member: number): void {
+    this.#waits.set(id, { member, isInterrupted: false })
+  }
+
+  waited(id: string): void {
+    this.#waits.delete(id)
+  }
+
+  /** The wait is to end; the member where it waits, or −1 where there is none (any more). */
+  interrupt(id: string): number {
+    const wait = this.#waits.get(id)
+    if (wait === undefined) return -1
+    wait.isInterrupted = true
+    return wait.member
+  }
+
+  /** Waits at the member that are to end: it may have forgotten that they were interrupted. */
+  interruptedAt(member: number): string[] {
+    return [...this.#waits].filter(([, wait]) => wait.isInterrupted && wait.member === member).map(([id]) => id)
   }
 
   /** What was opened has ended, and with it its locks, and those of a flock(2)'s owner. */

@@ -1,9 +1,11 @@
 import { ECONNRESET } from '../base/errno.js'
 import type { Clock } from '../ports.js'
+import { NO_TRANSFER } from '../rpc/call.js'
 import { type Observe, RpcClient } from '../rpc/client.js'
 import { Services } from '../rpc/services.js'
-import { Reclaim, type RequestOf } from '../wire/methods.js'
+import { LockInterrupt, Reclaim, type RequestOf } from '../wire/methods.js'
 import { Belongings } from './belongings.js'
+import { rangeOf } from './lock-fields.js'
 import type { NodeParts } from './parts.js'
 import { Router } from './router.js'
 import { Served } from './served.js'
@@ -102,10 +104,15 @@ export class Node {
     else ended()
   }
 
+  #interrupt(member: number, id: string): void {
+    this.#client.call(member, LockInterrupt, { id: rangeOf(id) }, NO_TRANSFER, () => undefined)
+  }
+
   #reclaim(member: number, channel: number, list: RequestOf<typeof Reclaim>[], ended: () => void): void {
     const [first, ...rest] = list
     if (first === undefined) {
       ended()
+      for (const id of this.belongings.interruptedAt(member)) this.#interrupt(member, id)
       return
     }
     this.#client.askFirst(member, Reclaim, first, (result, reply) => {

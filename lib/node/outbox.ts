@@ -191,7 +191,8 @@ export class Outgoing {
   #post(letter: Letter): void {
     const ready = (error: number): void => {
       if (error === 0 || letter.isTouch) this.#send(letter)
-      else if (letter.isStored) this.#again(() => this.#post(letter))
+      // What it tells of has happened, and only may be lost in a power cut.
+      else if (this.#meta.outbox.has(letter.id)) this.#again(() => this.#post(letter))
       else {
         this.#stream.drop(letter.id)
         letter.end(error)

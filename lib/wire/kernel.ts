@@ -118,8 +118,9 @@ export const FATTR_ATIME_NOW = 1 << 7
 export const FATTR_MTIME_NOW = 1 << 8
 export const FATTR_CTIME = 1 << 10
 export const FATTR_KILL_SUIDGID = 1 << 11
+export const FATTR_FH = 1 << 6
 /** FATTR_FH and FATTR_LOCKOWNER: which open file it came through. */
-export const FATTR_OF_FILE = (1 << 6) | (1 << 9)
+export const FATTR_OF_FILE = FATTR_FH | (1 << 9)
 
 export const FOPEN_DIRECT_IO = 1 << 0
 export const FOPEN_KEEP_CACHE = 1 << 1

@@ -1,9 +1,11 @@
+import { EIO, fail } from '../../lib/base/errno.js'
 import { type AttributeChange, noChange, type TimeChange } from '../../lib/share/attributes.js'
 import { type Done, PENDING } from '../../lib/ports.js'
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
   FATTR_CTIME,
+  FATTR_FH,
   FATTR_GID,
   FATTR_KILL_SUIDGID,
   FATTR_MODE,
@@ -28,7 +30,8 @@ function setTime(into: TimeChange, request: Request, set: boolean, now: boolean,
 }
 
 /**
- * Words of fuse_setattr_in: valid 0, size 4, atime 8, mtime 10, ctime 12, their ns 14–16, mode 17, uid 19, gid 20.
+ * Words of fuse_setattr_in: valid 0, handle 2, size 4, atime 8, mtime 10, ctime 12, their ns 14–16, mode 17, uid 19,
+ * gid 20.
  */
 function readChange(request: Request): AttributeChange {
   const valid = request.u32(0)
@@ -44,6 +47,12 @@ function readChange(request: Request): AttributeChange {
   setTime(change.mtime, request, has(FATTR_MTIME), has(FATTR_MTIME_NOW), 10, 15)
   setTime(change.ctime, request, has(FATTR_CTIME), false, 12, 16)
   return change
+}
+
+/** ftruncate(2), through an open file whose locks are lost. */
+const isLost = ({ fs }: Mount, request: Request): boolean => {
+  const bits = FATTR_FH | FATTR_SIZE
+  return (request.u32(0) & bits) === bits && fs.isLost(request.u64(2))
 }
 
 /** Answers with the value that `run` puts into the payload, or with its length where only that was asked for. */
@@ -97,7 +106,10 @@ export const attributeHandlers: HandlerGroup = (mount) => {
       OP.SETATTR,
       {
         argumentBytes: 88,
-        run: (request) => attributes(request, (done) => fs.setattr(request.node, readChange(request), done)),
+        run: (request) => {
+          if (isLost(mount, request)) fail(EIO)
+          return attributes(request, (done) => fs.setattr(request.node, readChange(request), done))
+        },
       },
     ],
     // The kernel checks permissions itself (default_permissions) and does not ask.

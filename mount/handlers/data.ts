@@ -156,7 +156,10 @@ function lseek(mount: Mount, request: Request): number {
 
 export const dataHandlers: HandlerGroup = (mount) => {
   const { fs } = mount
-  const fsync = (request: Request): number => bare(mount, request, (done) => fs.fsync(request.node, done))
+  const fsync = (request: Request): number => {
+    if (fs.isLost(request.u64(0))) fail(EIO)
+    return bare(mount, request, (done) => fs.fsync(request.node, done))
+  }
   const copy = (request: Request): number => copyFileRange(mount, request)
   return [
     [OP.OPEN, { argumentBytes: 8, run: forKeeper(mount, (request) => open(mount, request)) }],
@@ -176,6 +179,7 @@ export const dataHandlers: HandlerGroup = (mount) => {
         argumentBytes: 32,
         run: (request) => {
           const [offset, bytes, mode] = [request.u64(2), request.u64(4), request.u32(6)]
+          if (fs.isLost(request.u64(0))) fail(EIO)
           return bare(mount, request, (done) => fs.fallocate(request.node, mode, offset, bytes, done))
         },
       },

@@ -11,7 +11,7 @@ const ONLY = process.env['CHFS_TEST_CASE']
 function* troubles(): Generator<Trouble> {
   for (let node = 0; node < MEMBERS; node++) {
     yield { kind: 'crash', node, how: 'process', backAfterMs: 40 }
-    yield { kind: 'crash', node, how: 'power', backAfterMs: 5 }
+    yield { kind: 'crash', node, how: 'power', backAfterMs: 10 }
     for (let b = node + 1; b < MEMBERS; b++) yield { kind: 'break', a: node, b, awayMs: 0 }
   }
 }

@@ -84,6 +84,45 @@ export class NamesClient {
     return this.run((done) => this.node.fs.setattr(number, change, done))
   }
 
+  /** Writes at the start of the file; bytes, or an errno. */
+  write(number: number, text: string): number {
+    const { fs, pool } = this.node
+    const slot = this.#slot()
+    const { bytes } = named(text)
+    pool.memory.set(bytes, pool.payloadOf(slot))
+    const how = { killPrivileges: false, append: false }
+    const result = this.run((done) => fs.write(number, pool.payloadOf(slot), bytes.length, 0, how, done))
+    pool.release(slot)
+    return result
+  }
+
+  /** What the file begins with, or an errno. */
+  read(number: number): string | number {
+    const { fs, pool } = this.node
+    const slot = this.#slot()
+    const at = pool.payloadOf(slot)
+    const result = this.run((done) => fs.read(number, at, 100, 0, done))
+    const text = new TextDecoder().decode(pool.memory.slice(at, at + Math.max(result, 0)))
+    pool.release(slot)
+    return result < 0 ? result : text
+  }
+
+  fsync(number: number): number {
+    return this.run((done) => this.node.fs.fsync(number, done))
+  }
+
+  named(text: string): ByteRange {
+    return named(text)
+  }
+
+  /** A name in the directory whose entry lies with this member: always the same one. */
+  nameOn(parent: number, prefix: string, member: number): string {
+    for (let count = 0; ; count++) {
+      const text = `${prefix}${count}`
+      if (this.world.owner(this.world.positions.ofDentry(parent, named(text))) === member) return text
+    }
+  }
+
   /** The inode's attributes, or an errno. */
   stat(number: number): NumberedInode | number {
     const error = this.run((done) => this.node.fs.getattr(number, done))
@@ -94,8 +133,7 @@ export class NamesClient {
   list(directory: number): Map<string, number> | number {
     const { fs, pool } = this.node
     const entries = new Map<string, number>()
-    const slot = pool.acquire()
-    if (slot < 0) throw new Error('no slot is free')
+    const slot = this.#slot()
     const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
     let cookie = 0
     for (let seen = -1; seen !== cookie; ) {
@@ -129,6 +167,12 @@ export class NamesClient {
 
   begin(operation: (done: Done) => number, ended?: (operation: Operation) => void): Operation {
     return this.world.begin(this.node, operation, ended)
+  }
+
+  #slot(): number {
+    const slot = this.node.pool.acquire()
+    if (slot < 0) throw new Error('no slot is free')
+    return slot
   }
 
   #found(operation: (done: Done) => number): number {

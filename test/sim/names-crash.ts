@@ -31,16 +31,22 @@ export function runWith(name: string, seed: number, members: number, events: num
   const { stage, act, operation } = begin(name, seed, members)
   const { world } = stage
   for (let at = 0; at < events; at++) world.step()
+  let isBack = false
   if (trouble.kind === 'break') world.break(trouble.a, trouble.b, trouble.awayMs)
   else {
     world.crash(trouble.node, trouble.how)
-    world.clock.after(trouble.backAfterMs, () => world.restart(trouble.node))
+    world.clock.after(trouble.backAfterMs, () => {
+      isBack = true
+      world.restart(trouble.node)
+    })
   }
   while (!operation.isOver) world.step()
+  // What was answered before the power went, be the answer still on its way, need not have been safe.
+  const mayForget = trouble.kind === 'crash' && trouble.how === 'power' && !isBack
   world.gather()
   world.settle()
   if (world.faults.length > 0) throw new Error(world.faults.join('\n'))
-  judge(stage, act, operation, trouble.kind === 'crash' && trouble.how === 'power')
+  judge(stage, act, operation, mayForget)
   const found = world.audit()
   if (found.length > 0) throw new Error(found.join('\n'))
 }
@@ -55,7 +61,6 @@ function judge(stage: Stage, act: Act, { result, isLost }: Operation, mayForget:
   if (tree !== before && tree !== after) throw new Error(`neither\n${before}\nnor\n${after}\nbut\n${tree}`)
   const expected = act.error === 0 ? 0 : -act.error
   if (!isLost && result !== expected) throw new Error(`the result is ${result}, not ${expected}`)
-  // An answer that was under way when the power went tells of what may be forgotten.
   const mustBeNew = !isLost && act.error === 0 && !mayForget
   if (mustBeNew && tree !== after) throw new Error(`it was done, and now is:\n${tree}`)
   stage.clients.forEach((client, index) => {

@@ -95,8 +95,8 @@ export class NamesStorm {
     for (const client of this.clients) {
       for (const { number } of this.#model.inodes.values()) client.walk(this.#model.path(number) ?? [])
     }
-    const { fs } = this.clients[0]?.node as NamesClient['node']
-    if (this.clients[0]?.run((done) => fs.syncfs(done)) !== 0) throw new Error('syncfs fails')
+    const [client] = this.clients as [NamesClient]
+    if (client.run((done) => client.node.fs.syncfs(done)) !== 0) throw new Error('syncfs fails')
     this.#trace('round')
   }
 

@@ -153,6 +153,7 @@ export class NamesWorld {
   readonly #hash: Hash32
   /** Channels of the session between two nodes, the one with the lower number first. */
   readonly #sessions = new Map<string, [number, number]>()
+  readonly #cutOff = new Set<number>()
   #mayFail = false
 
   constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3 }: WorldOptions) {
@@ -285,6 +286,19 @@ export class NamesWorld {
     })
   }
 
+  /** A node is cut off from all others, until {@link rejoin}. */
+  cutOff(index: number): void {
+    this.#cutOff.add(index)
+    for (const peer of this.nodes) if (peer.index !== index) this.break(index, peer.index)
+  }
+
+  rejoin(index: number): void {
+    this.#cutOff.delete(index)
+    for (const peer of this.nodes) {
+      if (peer.index !== index) this.#meet(this.nodes[index] as NamesNode, peer)
+    }
+  }
+
   /** What the stores say that is wrong, or not finished. */
   audit(): string[] {
     const found: string[] = []
@@ -386,6 +400,7 @@ export class NamesWorld {
   #meet(a: NamesNode, b: NamesNode): void {
     const key = keyOf(a.index, b.index)
     if (!a.isUp || !b.isUp || this.#sessions.has(key)) return
+    if (this.#cutOff.has(a.index) || this.#cutOff.has(b.index)) return
     const [first, second] = a.index < b.index ? [a, b] : [b, a]
     const [secretA, secretB] = [this.#secret(), this.#secret()]
     const channels: [number, number] = [first.transport.expect(secretA), second.transport.expect(secretB)]

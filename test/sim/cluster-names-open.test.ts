@@ -1,0 +1,193 @@
+/** Files that lose their last name while a node has them open: they last as long as anybody has them open, anywhere. */
+import t from 'tap'
+import { ENOENT, ESTALE } from '../../lib/base/errno.js'
+import { S_IFREG } from '../../lib/base/mode.js'
+import { NamesClient, OPEN } from './names-client.js'
+import { NamesWorld, ROOT } from './names-world.js'
+import { Prng } from './prng.js'
+
+const FILE = S_IFREG | 0o644
+
+/** A file on member 0, open at node 1; node 2 does not have it open. */
+function stage(seed: number) {
+  const world = new NamesWorld(new Prng(seed), { members: 3 })
+  const [owner, opener, other] = world.nodes.map((node) => new NamesClient(world, node)) as [
+    NamesClient,
+    NamesClient,
+    NamesClient,
+  ]
+  const name = opener.nameOn(ROOT, 'f', 0)
+  const file = opener.create(ROOT, name, FILE)
+  return { world, owner, opener, other, name, file }
+}
+
+/** Whether the inode has a record on its member. */
+const isThere = (client: NamesClient, number: number): boolean => client.node.share.meta.find(number) !== undefined
+
+t.test('it stays readable and writable, and goes with the last close', async (t) => {
+  const { world, owner, opener, other, name, file } = stage(1)
+  t.equal(other.lookup(ROOT, name), file)
+  t.equal(other.open(file), 0)
+  t.equal(owner.unlink(ROOT, name), 0)
+  for (const client of [owner, opener, other]) t.equal(client.lookup(ROOT, name), -ENOENT)
+  t.equal(opener.write(file, 'still here'), 10)
+  t.equal(other.read(file), 'still here')
+  const found = opener.stat(file)
+  t.equal(typeof found === 'object' && found.nlink, 0)
+  opener.release(file)
+  world.rest(50)
+  t.equal(other.read(file), 'still here', 'one of two has closed it')
+  other.release(file)
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+  t.equal(other.stat(file), -ESTALE)
+  world.settle()
+  t.strictSame(world.audit(), [])
+})
+
+t.test('the same file opened twice by one node is closed twice', async (t) => {
+  const { world, owner, opener, name, file } = stage(2)
+  t.equal(opener.open(file), 0)
+  t.equal(opener.unlink(ROOT, name), 0)
+  opener.release(file)
+  world.rest(50)
+  t.ok(isThere(owner, file))
+  opener.release(file)
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+})
+
+t.test('a file that takes the place of an open one leaves it to those who have it open', async (t) => {
+  const { world, owner, opener, other, name, file } = stage(3)
+  const next = other.mknod(ROOT, 'next', FILE)
+  t.equal(opener.write(file, 'old'), 3)
+  t.equal(other.rename(ROOT, 'next', ROOT, name), 0)
+  t.equal(owner.lookup(ROOT, name), next)
+  t.equal(opener.read(file), 'old')
+  opener.release(file)
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+})
+
+t.test('its member starts anew', async (t) => {
+  for (const how of ['process', 'power'] as const) {
+    const { world, owner, opener, other, name, file } = stage(4)
+    t.equal(opener.write(file, 'safe'), 4)
+    t.equal(other.unlink(ROOT, name), 0)
+    t.equal(opener.fsync(file), 0)
+    world.crash(0, how)
+    world.restart(0)
+    world.gather()
+    t.equal(opener.read(file), 'safe', `after the end of its ${how}`)
+    opener.release(file)
+    world.rest(50)
+    t.notOk(isThere(owner, file))
+    world.settle()
+    t.strictSame(world.audit(), [])
+  }
+})
+
+t.test('whoever had it open starts anew, and has it open no more', async (t) => {
+  const { world, owner, other, name, file } = stage(5)
+  t.equal(other.unlink(ROOT, name), 0)
+  world.crash(1, 'process')
+  world.rest(60_000)
+  t.ok(isThere(owner, file), 'it may only be cut off, as long as it has not said more')
+  world.restart(1)
+  world.gather()
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+  t.strictSame(world.audit(), [])
+})
+
+t.test('nothing is freed before everybody has said what is open', async (t) => {
+  const { world, owner, opener, other, name, file } = stage(6)
+  t.equal(opener.write(file, 'wait'), 4)
+  t.equal(other.unlink(ROOT, name), 0)
+  world.crash(0, 'process')
+  world.cutOff(1)
+  world.restart(0)
+  world.rest(60_000)
+  t.ok(isThere(owner, file), 'one node has not been heard of yet')
+  t.notOk(owner.node.share.opens.isKnown)
+  world.rejoin(1)
+  world.gather()
+  t.equal(opener.read(file), 'wait')
+  opener.release(file)
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+})
+
+t.test('a node that has left has nothing open', async (t) => {
+  const { world, owner, other, name, file } = stage(7)
+  t.equal(other.unlink(ROOT, name), 0)
+  world.crash(1, 'process')
+  world.rest(100)
+  owner.node.node.peerLeft(1)
+  world.rest(50)
+  t.notOk(isThere(owner, file))
+})
+
+t.test('a file without a name goes with its node, and stays if it gets one', async (t) => {
+  const world = new NamesWorld(new Prng(8), { members: 3 })
+  const clients = world.nodes.map((node) => new NamesClient(world, node)) as [NamesClient, NamesClient, NamesClient]
+  const [a, b] = clients
+  const kept = b.tmpfile(ROOT, 0o600)
+  const lost = b.tmpfile(ROOT, 0o600)
+  t.ok(kept > 0 && lost > 0)
+  t.equal(world.owner(Math.floor(kept / 2 ** 21)), 1, 'it lies where it was made')
+  t.equal(b.write(kept, 'named'), 5)
+  for (const member of [0, 1, 2]) t.equal(b.link(kept, ROOT, b.nameOn(ROOT, 'kept', member)), kept)
+  t.equal(b.fsync(kept), 0)
+  world.crash(1, 'process')
+  world.restart(1)
+  world.gather()
+  for (const member of [0, 1, 2]) t.equal(a.lookup(ROOT, a.nameOn(ROOT, 'kept', member)), kept)
+  t.equal(a.open(kept), 0)
+  t.equal(a.read(kept), 'named')
+  world.rest(50)
+  t.notOk(isThere(b, lost))
+  world.settle()
+  t.strictSame(world.audit(), [])
+})
+
+t.test('whatever is lost on the way, it is open where the call has said so, and nowhere else', async (t) => {
+  let runs = 0
+  for (const how of ['open', 'create', 'tmpfile'] as const) {
+    for (const trouble of ['break', 'process'] as const) {
+      for (let at = 0, isOver = false; !isOver; at++, runs++) {
+        const { world, owner, other, opener, name, file } = stage(9)
+        t.equal(other.lookup(ROOT, name), file)
+        const operation = other.begin((done) => {
+          const { fs } = other.node
+          if (how === 'open') return fs.open(file, OPEN, done)
+          const caller = { uid: 1, gid: 2, pid: 3, umask: 0 }
+          return how === 'create'
+            ? fs.create(ROOT, other.named(name), FILE, OPEN, caller, done)
+            : fs.tmpfile(ROOT, FILE, caller, done)
+        })
+        for (let event = 0; event < at; event++) world.step()
+        isOver = operation.isOver
+        if (trouble === 'break') world.break(0, 2)
+        else {
+          world.crash(0, 'process')
+          world.restart(0)
+        }
+        t.equal(world.finish(operation), 0, `${how}, ${trouble} after ${at} events`)
+        world.gather()
+        const opened = other.node.fs.found.number
+        other.node.fs.hold(other.node.fs.found)
+        opener.release(file)
+        t.equal(opener.unlink(ROOT, name), 0)
+        world.rest(100)
+        t.equal(other.write(opened, 'x'), 1, 'what it has open is there')
+        other.release(opened)
+        world.rest(100)
+        t.notOk(isThere(owner, file))
+        world.settle()
+        t.strictSame(world.audit(), [])
+      }
+    }
+  }
+  t.comment(`${runs} runs`)
+})
