@@ -91,7 +91,7 @@ Transport::Transport(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Transpor
   DefineHotCall<&Transport::Reply, 6>(self, "reply", this);
   DefineHotCall<&Transport::Cancel, 1>(self, "cancel", this);
   DefineHotCall<&Transport::Close, 1>(self, "close", this);
-  DefineHotCall<&Transport::Wakes, 0>(self, "wakes", this);
+  DefineHotCall<&Transport::Turns, 0>(self, "turns", this);
   uv_loop_t* loop = nullptr;
   napi_get_uv_event_loop(env, &loop);
   StartHandles(loop);
@@ -130,7 +130,6 @@ void Transport::StartHandles(uv_loop_t* loop) {
   poll_.data = prepare_.data = idle_.data = this;
   uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
     auto* self = static_cast<Transport*>(handle->data);
-    self->wakes_++;
     self->is_armed_ = false;
     self->Drain();
   });
@@ -218,6 +217,7 @@ void Transport::Touch() {
 
 void Transport::Drain() {
   if (!open_ || is_draining_) return;
+  turns_++;
   is_draining_ = true;
   bool any = true;
   for (int round = 0; round < kRoundsPerTurn && any && open_; round++) {

@@ -37,7 +37,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   int32_t Cancel(const int32_t* arguments);
   // channel
   int32_t Close(const int32_t* arguments);
-  int32_t Wakes(const int32_t*) { return static_cast<int32_t>(wakes_); }
+  int32_t Turns(const int32_t*) { return static_cast<int32_t>(turns_); }
 
   void ShareArrays(Napi::Object self);
   void StartHandles(uv_loop_t* loop);
@@ -62,7 +62,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   std::byte* outbox_ = nullptr;
   Record* records_ = nullptr;
   int handles_ = 0;
-  uint32_t wakes_ = 0;
+  uint32_t turns_ = 0;
   bool open_ = false;
   bool ending_ = false;
   bool is_draining_ = false;

@@ -2,7 +2,9 @@
  * The binary that needs UCX, apart from the other one: a node without peers never loads it, and runs where there is no
  * libucx. Both are compiled from the same sources of the pool, so that a device here takes a pool made there.
  */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { isMainThread } from 'node:worker_threads'
 import type { NativeBufferPool } from './addon.js'
 
 export interface NativeTransport {
@@ -19,8 +21,8 @@ export interface NativeTransport {
   reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void
   cancel(token: number): void
   close(channel: number): void
-  /** How often the loop was woken by UCX. */
-  wakes(): number
+  /** In how many turns of the loop there was something to do. */
+  turns(): number
   end(): void
 }
 
@@ -53,20 +55,24 @@ const ENVIRONMENT = {
   UCX_CMA_MEMORY_INVALIDATE: 'y',
   // With the usual 64 places both sides spin, once 64 requests are under way.
   UCX_POSIX_FIFO_SIZE: '512',
-  // A restarted node gets its port again.
-  UCX_TCP_CM_REUSEADDR: 'y',
   // Otherwise the loop would stand still for minutes in connect(2) to a host that does not answer.
   UCX_TCP_CONN_NB: 'y',
 } as const
 
+const FILE = 'chfs_ucx.node'
+
 let binary: Binary | undefined
 
-/** Loads the binary. The first call must be the main thread's: a worker's environment is a copy that C does not see. */
+/**
+ * Loads the binary. The first call must be the main thread's: a worker has a copy of the environment, which the
+ * libraries do not see.
+ */
 export function loadUcx(): Binary {
-  if (binary === undefined) {
-    for (const [name, value] of Object.entries(ENVIRONMENT)) process.env[name] ??= value
-    // The path is relative to the compiled file, dist/lib/native/ucx-binary.js.
-    binary = createRequire(import.meta.url)('../../../build/Release/chfs_ucx.node') as Binary
-  }
+  if (binary !== undefined) return binary
+  if (!isMainThread && !readFileSync('/proc/self/maps', 'latin1').includes(FILE))
+    throw new Error('UCX must be loaded by the main thread first')
+  for (const [name, value] of Object.entries(ENVIRONMENT)) process.env[name] ??= value
+  // The path is relative to the compiled file, dist/lib/native/ucx-binary.js.
+  binary = createRequire(import.meta.url)(`../../../build/Release/${FILE}`) as Binary
   return binary
 }

@@ -109,9 +109,9 @@ export class UcxTransport implements Transport {
     return this.#native.describe(channel)
   }
 
-  /** How often UCX has woken the loop. */
-  get wakes(): number {
-    return this.#native.wakes()
+  /** In how many turns of the loop there was something to do. */
+  get turns(): number {
+    return this.#native.turns()
   }
 
   #deliver(count: number): void {

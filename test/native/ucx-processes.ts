@@ -5,6 +5,7 @@ import type { UcxSettings } from '../../lib/native/ucx.js'
 import type { StationHandle, TransportWorld } from '../conformance/transport.js'
 import { killNow } from '../processes.js'
 import { CHILD_ENVIRONMENT } from './environment.js'
+import type { More } from './ucx-station.child.js'
 
 const CHILD = fileURLToPath(new URL('./ucx-station.child.js', import.meta.url))
 
@@ -13,8 +14,11 @@ export const RENDEZVOUS_BYTES = 131072
 /** Sizes at which UCX sends in another way, and the slot's. */
 export const THRESHOLDS = [64, 8192, 8256, 65536, RENDEZVOUS_BYTES, PAYLOAD_BYTES]
 
+/** A station over UCX. */
+export type UcxStationHandle = StationHandle & More
+
 export interface StationProcess {
-  readonly handle: StationHandle
+  readonly handle: UcxStationHandle
   readonly pid: number
   /** What it wrote to its standard output and error, which should be nothing. */
   said(): string
@@ -56,7 +60,7 @@ function caller(
   child: ChildProcess,
   exited: Promise<string | null>,
   said: () => string,
-): { handle: StationHandle; ready: Promise<void> } {
+): { handle: UcxStationHandle; ready: Promise<void> } {
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>()
   let lastId = 0
   const wait = (id: number): Promise<unknown> => new Promise((resolve, reject) => waiting.set(id, { resolve, reject }))
@@ -69,7 +73,7 @@ function caller(
   void exited.then((signal) => {
     for (const { reject } of waiting.values()) reject(new Error(`the station's process has ended: ${signal} ${said()}`))
   })
-  const handle = new Proxy({} as StationHandle, {
+  const handle = new Proxy({} as UcxStationHandle, {
     get: (_target, method) => {
       // A promise's result is asked for this: a handle is none.
       if (method === 'then') return undefined

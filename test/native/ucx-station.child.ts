@@ -5,18 +5,27 @@ import { Station } from '../conformance/station.js'
 
 interface Call {
   id: number
-  method: keyof Station
+  method: keyof Station & keyof More
   args: unknown[]
 }
 
 const { payloadBytes, ...settings } = JSON.parse(process.argv[2] as string) as UcxSettings & { payloadBytes: number }
 const pool = new MappedPool({ count: 88, payloadBytes, forPeers: 16 })
-const station = new Station(new UcxTransport(pool, settings), pool)
+const transport = new UcxTransport(pool, settings)
+const station = new Station(transport, pool)
+/** What only this transport can tell. */
+const more = {
+  describe: async (channel: number): Promise<string> => transport.describe(channel),
+  turns: async (): Promise<number> => transport.turns,
+}
+
+export type More = typeof more
 
 process.on('message', async ({ id, method, args }: Call) => {
   try {
-    const call = station[method] as (...args: unknown[]) => Promise<unknown>
-    process.send?.({ id, result: await call.apply(station, args) })
+    const owner = method in more ? more : station
+    const call = owner[method] as (...args: unknown[]) => Promise<unknown>
+    process.send?.({ id, result: await call.apply(owner, args) })
   } catch (error) {
     process.send?.({ id, error: String(error) })
   }
