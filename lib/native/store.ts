@@ -64,9 +64,10 @@ export interface Belonging {
   readonly self: number
   /** Of a store that is made now. */
   readonly virtualNodes: number
+  readonly layout: number
 }
 
-const ALONE: Belonging = { names: [''], self: 0, virtualNodes: VIRTUAL_NODES }
+const ALONE: Belonging = { names: [''], self: 0, virtualNodes: VIRTUAL_NODES, layout: 0 }
 
 /** A store that nobody else can open meanwhile. */
 export class StoreDirectory {
@@ -298,7 +299,12 @@ function blocksOf(bytes: number): number {
 }
 
 /** Makes an empty directory a store: from the moment its superblock has its name. */
-function format(path: string, chunkBytes: number, hash: Hash32, { names, self, virtualNodes }: Belonging): Found {
+function format(
+  path: string,
+  chunkBytes: number,
+  hash: Hash32,
+  { names, self, virtualNodes, layout }: Belonging,
+): Found {
   const memberId = randomBytes(8).toString('hex')
   const isAlone = names.length === 1
   const superblock: Superblock = {
@@ -312,6 +318,7 @@ function format(path: string, chunkBytes: number, hash: Hash32, { names, self, v
     ringEpoch: isAlone ? 1 : 0,
     virtualNodes,
     chunkBytes,
+    layout,
     members: [{ id: memberId, name: names[self] as string, address: '' }],
   }
   return writeNew(path, superblock, hash)

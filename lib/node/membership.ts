@@ -38,8 +38,6 @@ export interface MembershipSettings {
   readonly names: readonly string[]
   /** This node's place in it; −1 for a client. */
   readonly self: number
-  /** How files are laid out; all members have to say the same. */
-  readonly layout: number
   /** When those that have not come are named. */
   readonly waitMs: number
   /** How long this node serves on after its own mount is gone. */

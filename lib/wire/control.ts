@@ -33,7 +33,8 @@ export const NO_ENTRY = 0xffffffff
 export const SECRET_BYTES = 16
 /** Longest address of a transport. */
 const ADDRESS_BYTES_MAX = 4096
-const REASON_BYTES_MAX = 4096
+/** A reason may name two lists of members. */
+const REASON_BYTES_MAX = 65536
 const MEMBER_ID_BYTES = 8
 const CLUSTER_ID_BYTES = 16
 

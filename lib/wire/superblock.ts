@@ -24,7 +24,8 @@
  * | 80  | 4     | virtual nodes a member                                                       |
  * | 84  | 4     | chunk bytes that the root directory was made with                            |
  * | 88  | 4     | members                                                                      |
- * | 92  | 36    | zero                                                                         |
+ * | 92  | 4     | layout that the root directory was made with: 0 hash, 1 local                |
+ * | 96  | 32    | zero                                                                         |
  * | 128 | …     | the members, in the order of the member list; only itself in a new store     |
  *
  * A member:
@@ -71,6 +72,8 @@ const LENGTH_AT = 12
 const CHECKSUM_AT = 16
 const WHOLE_AT = 36
 const INCARNATION_AT = 64
+const LAYOUT_AT = 92
+const LAYOUT_MAX = 1
 
 export interface Member {
   /** 16 hexadecimal digits. */
@@ -93,6 +96,8 @@ export interface Superblock {
   readonly ringEpoch: number
   readonly virtualNodes: number
   readonly chunkBytes: number
+  /** 0 hash, 1 local. */
+  readonly layout: number
   /** In the order of the member list; this store's own member among them. */
   readonly members: readonly Member[]
 }
@@ -121,6 +126,7 @@ export function encodeSuperblock(superblock: Superblock, hash: Hash32): Uint8Arr
     [80, superblock.virtualNodes],
     [84, superblock.chunkBytes],
     [88, members.length],
+    [LAYOUT_AT, superblock.layout],
   ]
   for (const [at, word] of words) view.setUint32(at, word, true)
   bytes.set(bytesOf(superblock.clusterId, 16), 40)
@@ -190,6 +196,7 @@ export function decodeSuperblock(bytes: Uint8Array): Superblock {
     ringEpoch: uint64(view, 72),
     virtualNodes: view.getUint32(80, true),
     chunkBytes: view.getUint32(84, true),
+    layout: view.getUint32(LAYOUT_AT, true),
     members,
   }
 }
@@ -207,6 +214,7 @@ function invalidFields(record: Uint8Array, view: DataView): string | null {
   if (view.getUint32(80, true) === 0) return 'it has no virtual nodes'
   const chunkBits = Math.log2(view.getUint32(84, true))
   if (!Number.isInteger(chunkBits)) return `its chunk of ${view.getUint32(84, true)} bytes is no power of two`
+  if (view.getUint32(LAYOUT_AT, true) > LAYOUT_MAX) return 'its layout is none'
   const members = decodeMembers(record, view)
   if (members === null) return 'its member list is cut short'
   const ids = members.map(({ id }) => id)

@@ -1,9 +1,9 @@
 /** The command where something is in its way: dead mounts, signals, a kernel without FUSE, disks. As root. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadHash32 } from '../../lib/native/hash.js'
-import { isAlive, main, mountChfs, Place, Running, run, shell, until } from './command-helper.js'
+import { isAlive, main, mountChfs, Place, Running, repository, run, shell, until } from './command-helper.js'
 
 /** Runs a script in a mount namespace of its own; what it mounts is seen by nobody else and gone with it. */
 const inNamespace = (script: string, ...args: string[]) =>
@@ -31,6 +31,41 @@ t.test('a mount whose process was killed is cleared and mounted again, nothing l
   t.match(await shell('cat "$1/file"; findmnt -rno FSTYPE "$1"', place.mountpoint), { stdout: 'kept\nfuse.chfs\n' })
   await place.unmount()
   t.notOk(place.isMounted, 'only one mount lay there')
+})
+
+// The kernel knew the attributes of the root from before, so stat(2) found nothing wrong and the mount counted as busy.
+t.test('a dead mount that the kernel still answers for is cleared too', async (t) => {
+  const place = new Place(t)
+  await place.mount()
+  t.match(await shell('stat "$1"', place.mountpoint), { code: 0 })
+  const pid = place.server()
+  process.kill(pid, 'SIGKILL')
+  await until(() => !isAlive(pid))
+  t.match(await place.mount(), { code: 0, stderr: /is a dead mount of chfs: taking it away/ })
+  await place.unmount()
+})
+
+t.test('a list of members that cannot be right is one line and exit code 1, and nothing is made', async (t) => {
+  const place = new Place(t)
+  const key = join(place.directory, 'key')
+  t.match(await run([join(repository, 'scripts/keygen'), key]), { code: 0 })
+  const hosts = join(place.directory, 'hosts')
+  writeFileSync(hosts, 'no-such-node-1.invalid\nno-such-node-2.invalid # the other\n')
+  const mount = (members: string, options: string) =>
+    mountChfs(['-o', `store=${place.store},${options}`, members, place.mountpoint], { env: { HOME: place.directory } })
+  const cases: [string, string, RegExp][] = [
+    ['127.0.0.1:7401,127.0.0.1:7401', '', /: 127.0.0.1:7401 is twice in the list of members$/],
+    ['a,b', `key=${place.directory}/none`, /: key .*none: ENOENT/],
+    [`@${hosts}`, `key=${key}`, /none of the members .* is this machine.*not found: no-such-node-1.invalid:7400,/],
+    ['127.0.0.1:[7401-7402]', `key=${key}`, /more than one member is this machine .*choose one with self=host:port$/],
+    ['127.0.0.1:[7401-7402]', `key=${key},self=127.0.0.1:7403`, /self=127.0.0.1:7403 is none of the members/],
+  ]
+  for (const [members, options, message] of cases) {
+    const outcome = await mount(members, options)
+    t.match(outcome, { code: 1, stdout: '' }, members)
+    t.match(outcome.stderr.trimEnd(), message, members)
+    t.notOk(existsSync(place.store), members)
+  }
 })
 
 t.test('a dead mount of another kind is left alone', async (t) => {

@@ -57,13 +57,18 @@ class Process {
     const isClient = self < 0
     const listen = isClient ? null : { host: '127.0.0.1', port: world.ports[self] as number }
     if (!isClient) {
-      process.#store = StoreDirectory.open(world.storeOf(self), CHUNK_BYTES, hash, { names, self, virtualNodes: 150 })
+      process.#store = StoreDirectory.open(world.storeOf(self), CHUNK_BYTES, hash, {
+        names,
+        self,
+        virtualNodes: 150,
+        layout: 0,
+      })
     }
     process.#control = await TlsControl.open({ key, listen }, clock, log)
     process.#transport = new SimTransport(network, new SimPool(1, 4096))
     process.#transport.attach({ request: () => undefined, slotFree: () => undefined, failed: () => undefined })
     const ports = { control: process.#control, transport: process.#transport, clock, random, log }
-    const settings = { names, self, layout: 0, waitMs, lingerMs: 5000 }
+    const settings = { names, self, waitMs, lingerMs: 5000 }
     process.membership = new Membership(ports, settings, process.#store, {
       formed: (cluster) => {
         process.cluster = cluster

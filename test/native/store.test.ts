@@ -141,7 +141,7 @@ t.test('a share of another cluster is refused, and stays as it is', async (t) =>
 
 t.test('the store of a member', async (t) => {
   const names = ['a:7400', 'b:7400', 'c:7400']
-  const belonging = (self: number, list = names) => ({ names: list, self, virtualNodes: 64 })
+  const belonging = (self: number, list = names) => ({ names: list, self, virtualNodes: 64, layout: 1 })
   const openAs = (path: string, self: number, list = names) =>
     StoreDirectory.open(path, MIB, hash, belonging(self, list))
   const refusedAs = (path: string, self: number, list = names) => refused(() => openAs(path, self, list))
@@ -149,7 +149,12 @@ t.test('the store of a member', async (t) => {
   const first = openAs(path, 1)
   const { memberId } = first.superblock
   t.match(superblockOf(path), { clusterId: '0'.repeat(32), ringEpoch: 0, isWhole: false, incarnation: 1 })
-  t.match(superblockOf(path), { virtualNodes: 64, chunkBytes: MIB, members: [{ id: memberId, name: 'b:7400' }] })
+  t.match(superblockOf(path), {
+    virtualNodes: 64,
+    chunkBytes: MIB,
+    layout: 1,
+    members: [{ id: memberId, name: 'b:7400' }],
+  })
   first.close()
   t.match(opening(path), { kind: 'foreign', message: /begun as that of a member of a cluster, and holds nothing yet/ })
   const second = openAs(path, 2)
@@ -188,7 +193,7 @@ t.test('the store of a member', async (t) => {
 t.test('the superblock of a large cluster', async (t) => {
   const names = Array.from({ length: 1024 }, (_, index) => `node${index}.${'x'.repeat(60)}:7400`)
   const path = join(scratch(t), 'store')
-  const belonging = { names, self: 1023, virtualNodes: 150 }
+  const belonging = { names, self: 1023, virtualNodes: 150, layout: 0 }
   const store = StoreDirectory.open(path, MIB, hash, belonging)
   const ids = names.map((_, index) => (index === 1023 ? store.superblock.memberId : String(index).padStart(16, '0')))
   store.form({ clusterId: 'd'.repeat(32), epoch: 1, ids })

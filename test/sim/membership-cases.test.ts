@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap'
 import type { ControlConnection } from '../../lib/ports.js'
 import {
+  type ClusterRecord,
   type ControlMessage,
   decodeControl,
   encodeControl,
@@ -133,7 +134,7 @@ test('lists and settings that differ are refused, and what differs is named by b
       /members are n0:7400,n1:7400, those of this node n0:7400,n1:7400,n2/,
       () => 0,
     ],
-    ['layout', ({ index }) => (index === 1 ? { layout: 1 } : {}), /its layout is 1, that of this node 0/, () => 0],
+    ['layout', () => ({}), /its layout is 1, that of this node 0/, ({ own }) => own.change({ layout: 1 })],
     [
       'chunks',
       () => ({}),
@@ -663,6 +664,45 @@ test('what is said out of turn, or is no message', async (t) => {
     world.until(() => world.isConnected, SETTLED_MS),
     'the real one is welcome all the same',
   )
+})
+
+test('whatever one says that has the key, nobody breaks', async (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const world = start(2)
+    boot(world)
+    const prng = new Prng(seed)
+    const id = at(world, 1).own.superblock.memberId
+    const known = of(world, 0).membership.status()
+    const record = (): ClusterRecord => ({
+      clusterId: prng.pick([known.clusterId, NO_CLUSTER, 'ee'.repeat(16)]),
+      epoch: prng.pick([0, 1, 2]),
+      ids: prng.pick([[], world.members.map(({ own }) => own.superblock.memberId), [id, id], [id]]),
+    })
+    const bytes = (): Uint8Array => Uint8Array.from({ length: 16 }, () => prng.below(256))
+    const makers: (() => ControlMessage)[] = [
+      () =>
+        helloTo(world, {
+          ...{ id: prng.pick([id, 'aa'.repeat(8)]), incarnation: prng.pick([0, 1, 7]), attempt: prng.below(4) },
+          ...{ entry: prng.pick([0, 1, 2, NO_ENTRY]), isClient: prng.oneIn(2), isWhole: prng.oneIn(2) },
+          ...{ isUnmounted: prng.oneIn(2), names: prng.pick([world.names, [], ['n0:7400']]), cluster: record() },
+          ...{ address: prng.pick([bytes(), of(world, 1).transport.address]), protocolMax: prng.pick([1, 1, 9]) },
+        }),
+      () => ({ kind: 'channel', channel: prng.pick([0, 1, 0xffffffff]), secret: bytes() }),
+      () => ({ kind: 'formed', ...record() }),
+      () => ({ kind: 'refuse', reason: 'x'.repeat(prng.below(5000)) }),
+      () => ({ kind: prng.pick(['connected', 'alive', 'unmounted', 'goodbye'] as const) }),
+    ]
+    for (let count = 0; count < 20; count++) {
+      const intruder = new Intruder(world, prng.pick(world.names as string[]), `intruder${count}`)
+      for (let said = 0; said <= prng.below(6); said++)
+        intruder.say((prng.oneIn(2) ? (makers[0] as () => Hello) : prng.pick(makers))())
+      world.pass(prng.below(2000))
+      if (prng.oneIn(2)) intruder.connection.close()
+    }
+    world.faults.length = 0
+    boot(world)
+    t.equal(readiness(world), '11', `seed ${seed}`)
+  }
 })
 
 test('who says nothing at all, or stops', async (t) => {

@@ -1,7 +1,7 @@
 /** Nodes that start in any order, crash at any step and lose each other: they agree, or nobody is ready. */
 import t from 'tap'
 import { Prng } from './prng.js'
-import { LINGER_MS, type SimMember, SimMembership } from './membership.js'
+import { LINGER_MS, type SimMember, SimMembership, type Start } from './membership.js'
 
 /** From the moment that nothing is in the way any more: a redial, a silence, and some room. */
 const CONVERGENCE_MS = 30_000
@@ -17,7 +17,7 @@ function run(seed: number): string[] {
   const isLost = isCalm ? (): boolean => false : disturb(prng, world)
   world.pass(24_000)
   world.heal()
-  for (const node of world.all) if (!node.isAlive) node.boot()
+  for (const node of world.all) if (!node.isAlive || node.process?.start.isWrong) node.boot()
   world.pass(20_000)
   const isReady = (): boolean => world.all.every(({ process }) => process?.isReady === true) && world.isConnected
   if (!world.until(isReady, CONVERGENCE_MS)) faults.push(`not ready: ${describe(world)}`)
@@ -39,7 +39,7 @@ function disturb(prng: Prng, world: SimMembership): () => boolean {
       node.kill()
       // Members do not know that it will not come back as the one it was.
       if (node.isClient) lostClient = true
-      clock.after(prng.below(3000), () => node.boot())
+      clock.after(prng.below(3000), () => node.boot(prng.oneIn(3) ? wrong(prng, world) : {}))
     })
   }
   for (let count = 0; count < cuts; count++) clock.after(prng.below(20_000), () => world.cut(pick(), pick()))
@@ -50,6 +50,16 @@ function disturb(prng: Prng, world: SimMembership): () => boolean {
     })
   }
   return () => lostClient
+}
+
+/** A start with something that the others do not have. */
+function wrong(prng: Prng, { names }: SimMembership): Partial<Start> {
+  const starts: Partial<Start>[] = [
+    { names: [...names, 'other:7400'] },
+    { key: 'other' },
+    { skewMs: prng.pick([-60_000, 60_000]) },
+  ]
+  return { ...prng.pick(starts), isWrong: true }
 }
 
 /**

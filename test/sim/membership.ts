@@ -67,7 +67,7 @@ export class SimStore implements MemberStore {
     this.#isAlive = isAlive
     this.superblock = {
       ...{ compatible: 0, readOnlyCompatible: 0, incompatible: 0, isWhole: false, clusterId: NO_CLUSTER, memberId },
-      ...{ incarnation: 0, ringEpoch: 0, virtualNodes: 150, chunkBytes: 4 << 20 },
+      ...{ incarnation: 0, ringEpoch: 0, virtualNodes: 150, chunkBytes: 4 << 20, layout: 0 },
       members: [{ id: memberId, name: '', address: '' }],
       ...settings,
     }
@@ -93,8 +93,9 @@ export interface Start {
   readonly skewMs: number
   /** Its place in the list, where that is not its number. */
   readonly self: number
-  readonly layout: number
   readonly waitMs: number
+  /** It was started with something that the others do not have. */
+  readonly isWrong: boolean
 }
 
 /** One process, from its start to its end. */
@@ -142,9 +143,9 @@ export class SimProcess {
       slotFree: () => undefined,
       failed: (channel, error) => this.membership.channelFailed(channel, error),
     })
-    const { names, self, layout, waitMs } = start
+    const { names, self, waitMs } = start
     const ports = { ...this, random: world.prng, log: this.#logger() }
-    const settings = { names, self: node.isClient ? -1 : self, layout, waitMs, lingerMs: LINGER_MS }
+    const settings = { names, self: node.isClient ? -1 : self, waitMs, lingerMs: LINGER_MS }
     this.membership = new Membership(ports, settings, node.store, this.#events())
     this.membership.start()
   }
@@ -301,7 +302,15 @@ export class SimMember {
     const { store } = this
     store?.change({ incarnation: store.superblock.incarnation + 1 })
     const { names } = this.world
-    const start = { names, key: 'key', skewMs: 0, self: this.index, layout: 0, waitMs: WAIT_MS, ...more }
+    const start = {
+      names,
+      key: 'key',
+      skewMs: 0,
+      self: this.index,
+      waitMs: WAIT_MS,
+      isWrong: false,
+      ...more,
+    }
     this.process = new SimProcess(this, start)
     return this.process
   }

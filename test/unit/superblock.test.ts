@@ -22,6 +22,7 @@ const EXAMPLE: Superblock = {
   ringEpoch: 1,
   virtualNodes: 150,
   chunkBytes: 4 << 20,
+  layout: 0,
   members: [{ id: '0123456789abcdef', name: 'n1', address: '10.0.0.1:7400' }],
 }
 
@@ -66,6 +67,7 @@ t.test('every field comes back', async (t) => {
     ringEpoch: 2 ** 40 + 5,
     virtualNodes: 1,
     chunkBytes: 1 << 30,
+    layout: 1,
     members: [
       { id: 'ffffffffffffffff', name: '', address: '' },
       { id: '0123456789abcdef', name: 'größer', address: '[fe80::1%eth0]:7400' },
@@ -124,6 +126,7 @@ t.test('fields that cannot be, under a right checksum', async (t) => {
     ['no virtual nodes', withWord(80, 0)],
     ['a chunk of no bytes', withWord(84, 0)],
     ['a chunk that is no power of two', withWord(84, 3 << 20)],
+    ['a layout', withWord(92, 2)],
     ['more members than there are', withWord(88, 2)],
     ['not in the list', withWord(88, 0)],
     ['a member twice', withWord(88, 2, Buffer.concat([golden, golden.subarray(128)]))],

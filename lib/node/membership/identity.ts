@@ -24,14 +24,13 @@ export class Identity implements Own {
   readonly incarnation: number
   isUnmounted = false
   readonly #store: MemberStore | null
-  readonly #layout: number
   readonly #address: Uint8Array
   /** A client's: what it was told. */
   #cluster = NONE
   #settings: Settings | undefined
 
   constructor(
-    { names, self, layout }: { names: readonly string[]; self: number; layout: number },
+    { names, self }: { names: readonly string[]; self: number },
     store: MemberStore | null,
     address: Uint8Array,
     random: Random,
@@ -41,7 +40,6 @@ export class Identity implements Own {
     this.id = store?.superblock.memberId ?? randomHex(random, 2)
     this.incarnation = store?.superblock.incarnation ?? CLIENT_INCARNATION
     this.#store = store
-    this.#layout = layout
     this.#address = address
   }
 
@@ -62,8 +60,8 @@ export class Identity implements Own {
 
   get settings(): Settings | undefined {
     if (this.#store === null) return this.#settings
-    const { chunkBytes, virtualNodes } = this.#store.superblock
-    return { chunkBytes, virtualNodes, layout: this.#layout }
+    const { chunkBytes, virtualNodes, layout } = this.#store.superblock
+    return { chunkBytes, virtualNodes, layout }
   }
 
   /** From now on it is of this cluster. `settings` are a client's to keep. */
