@@ -19,15 +19,12 @@ import { Joining } from './joining.js'
 import { findPlace, type Place, thisMachine } from './place.js'
 import type { Opened } from './seams.js'
 import type { NodeStatus } from './status.js'
-import { openDirectory, openShare, PAYLOAD_BYTES } from './store.js'
+import { LAYOUT_HASH, openDirectory, openShare, PAYLOAD_BYTES } from './store.js'
 import type { Undo } from './undo.js'
 
 /** Requests of this node's own mount, and of peers, that may be under way at once. */
 const OWN_SLOTS = 192
 const PEER_SLOTS = 64
-
-/** Files of the whole cluster are laid out alike until a directory says otherwise. */
-const LAYOUT_HASH = 0
 
 /**
  * Opens this node, and waits until the whole cluster is there; what it has begun stands in `undo`. Rejects with what is
@@ -40,7 +37,7 @@ export async function openMember(config: Config, key: Uint8Array, log: Log, undo
   const forPeers = place === null ? 0 : PEER_SLOTS
   const pool = new MappedPool({ count: OWN_SLOTS + forPeers, payloadBytes: PAYLOAD_BYTES, forPeers })
   const names = config.members.map(({ name }) => name)
-  const belonging = { names, self: place?.index ?? -1, virtualNodes: config.virtualNodes }
+  const belonging = { names, self: place?.index ?? -1, virtualNodes: config.virtualNodes, layout: LAYOUT_HASH }
   const store = place === null ? null : openDirectory(config.store, config.chunkBytes, belonging, hash, log, undo)
   const transport = new UcxTransport(pool, transportSettings(config, place))
   undo.push(() => new Promise<void>((done) => transport.end(done)))
@@ -52,7 +49,6 @@ export async function openMember(config: Config, key: Uint8Array, log: Log, undo
     {
       names,
       self: belonging.self,
-      layout: LAYOUT_HASH,
       waitMs: config.waitSeconds * 1000,
       lingerMs: config.lingerSeconds * 1000,
     },

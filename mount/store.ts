@@ -23,6 +23,9 @@ const SLOTS = 64
 /** Largest READ or WRITE: FUSE's own limit with max_pages 256. */
 export const PAYLOAD_BYTES = 1 << 20
 
+/** How files are laid out until a directory says otherwise. */
+export const LAYOUT_HASH = 0
+
 /** Permissions of a new store's root directory. */
 const ROOT_MODE = 0o755
 

@@ -339,6 +339,7 @@ export class DataWorld {
     node.node = new Node({
       ...{ self: index, owners: this.owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions },
       ...{ transport, pool, clock, log, turn, share },
+      graceMs: 0,
     })
     transport.attach({
       request: (...args) => node.node.request(...args),

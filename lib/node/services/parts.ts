@@ -202,7 +202,8 @@ export class PartServices {
         part.truncationEpoch = epoch
         meta.touch(part)
       }
-      blocks = part.blocks
+      // The first chunk lies with the inode, so of it there is nothing here; what is cut off goes a little later.
+      blocks = size <= 2 ** part.chunkBits ? 0 : part.blocks
       return 0
     }
     this.#settle(
