@@ -112,5 +112,6 @@ function reasonOf(part: Inode, member: string, stores: readonly StoreOfParts[]):
   }
   if (owner.parts.holders.get(number)?.has(member) !== true) return 'chunks are here, and it does not know that'
   if (truncationEpoch === inode.truncationEpoch || truncationEpoch === owner.parts.cuts.get(number)) return null
-  return `the truncation epoch of the chunks here is ${truncationEpoch}, and that of the inode is ${inode.truncationEpoch}`
+  const epochs = `${truncationEpoch}, and that of the inode is ${inode.truncationEpoch}`
+  return `the truncation epoch of the chunks here is ${epochs}`
 }

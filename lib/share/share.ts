@@ -89,7 +89,7 @@ export class Share {
     else this.context.chunks.recover(done)
   }
 
-  /** Other nodes find names here: what loses its last one stays for so long. `freed` is called after what came later. */
+  /** Other nodes find names here: what loses its last one stays for a while. `freed` is called when one has gone. */
   linger(clock: Clock, lingerMs: number, freed: () => void): void {
     this.context.lingering = new Lingering(clock, lingerMs, (number) => {
       this.#freeIfUnheld(number)
