@@ -8,7 +8,7 @@ import type { Lock, Locks } from '../share/locks.js'
 import type { Share, VisitEntry } from '../share/share.js'
 import type { StatfsFigures } from '../wire/kernel.js'
 import type { NumberedInode } from '../wire/struct.js'
-import type { LockKind, OpenFlags, Operations, WriteFlags } from './operations.js'
+import type { LockKind, OpenFlags, Operations, PoolRange, WriteFlags } from './operations.js'
 
 /** The file system of a node that is alone: its share is all there is. */
 export class Alone implements Operations {
@@ -136,7 +136,15 @@ export class Alone implements Operations {
     return this.#share.fallocate(number, mode, offset, bytes, done)
   }
 
-  copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, bytes: number, done: Done): number {
+  copyFileRange(
+    from: number,
+    fromOffset: number,
+    to: number,
+    toOffset: number,
+    bytes: number,
+    _via: PoolRange,
+    done: Done,
+  ): number {
     return this.#share.copyFileRange(from, fromOffset, to, toOffset, bytes, done)
   }
 

@@ -2,7 +2,7 @@ import type { ByteRange } from '../base/ids.js'
 import { NAME_BYTES_MAX } from '../base/limits.js'
 import { sooner } from '../chunk/then.js'
 import type { Router } from '../node/router.js'
-import type { BufferPool, Done } from '../ports.js'
+import { type BufferPool, type Done, PENDING } from '../ports.js'
 import { NO_TRANSFER, type Transfer } from '../rpc/call.js'
 import type { AnyMethod } from '../rpc/services.js'
 import type { StatfsFigures } from '../wire/kernel.js'
@@ -19,10 +19,11 @@ import {
   Sync,
 } from '../wire/methods.js'
 import type { Known } from './known.js'
-import type { WriteFlags } from './operations.js'
+import type { PoolRange, WriteFlags } from './operations.js'
 import { Spread } from './spread.js'
 import { SpreadReads } from './spread-read.js'
 import { SpreadWrites } from './spread-write.js'
+import { step } from './waiting.js'
 
 const to = (at: number, room: number): Transfer => ({ at: 0, bytes: 0, to: at, room })
 
@@ -54,6 +55,30 @@ export class ClusterData {
   write(number: number, at: number, bytes: number, offset: number, how: WriteFlags, done: Done): number {
     // All or nothing was written.
     return sooner(done, (finish) => this.#writes.write(number, at, bytes, offset, how, finish))
+  }
+
+  /** By reading and writing. The kernel, if that did it, would read from pages that it may have kept for too long. */
+  copyFileRange(
+    from: number,
+    fromOffset: number,
+    to: number,
+    toOffset: number,
+    bytes: number,
+    via: PoolRange,
+    done: Done,
+  ): number {
+    const write = (read: number, finish: Done): void => {
+      if (read <= 0) finish(read)
+      else
+        step(finish, () => {
+          const written = this.write(to, via.at, read, toOffset, { killPrivileges: false, append: false }, finish)
+          if (written !== PENDING) finish(written)
+        })
+    }
+    return sooner(done, (finish) => {
+      const read = this.read(from, via.at, Math.min(bytes, via.bytes), fromOffset, (late) => write(late, finish))
+      if (read !== PENDING) write(read, finish)
+    })
   }
 
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number {

@@ -1,4 +1,4 @@
-import { EOPNOTSUPP, ESTALE } from '../base/errno.js'
+import { ESTALE } from '../base/errno.js'
 import type { ByteRange } from '../base/ids.js'
 import { ROOT_INODE } from '../base/ids.js'
 import { S_IFLNK, S_IFREG } from '../base/mode.js'
@@ -21,7 +21,7 @@ import { ClusterOpens } from './cluster-opens.js'
 import { Finding } from './finding.js'
 import { Known } from './known.js'
 import { Listings } from './listing.js'
-import type { Listing, LockKind, OpenFlags, Operations, WriteFlags } from './operations.js'
+import type { Listing, LockKind, OpenFlags, Operations, PoolRange, WriteFlags } from './operations.js'
 
 /**
  * The file system of a node among peers: every operation goes to the members that have what it is about, and nothing is
@@ -181,8 +181,16 @@ export class Cluster implements Operations {
     return this.#data.fallocate(number, mode, offset, bytes, done)
   }
 
-  copyFileRange(): number {
-    return -EOPNOTSUPP // The kernel then copies by reading and writing.
+  copyFileRange(
+    from: number,
+    fromOffset: number,
+    to: number,
+    toOffset: number,
+    bytes: number,
+    via: PoolRange,
+    done: Done,
+  ): number {
+    return this.#data.copyFileRange(from, fromOffset, to, toOffset, bytes, via, done)
   }
 
   lseek(number: number, offset: number, whence: number, done: Done): number {

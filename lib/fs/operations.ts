@@ -34,6 +34,12 @@ export interface Listing {
   readonly bytes: number
 }
 
+/** A part of the pool's memory. */
+export interface PoolRange {
+  readonly at: number
+  readonly bytes: number
+}
+
 /** How write(2) writes. */
 export interface WriteFlags {
   readonly killPrivileges: boolean
@@ -93,7 +99,16 @@ export interface Operations {
   read(number: number, to: number, bytes: number, offset: number, done: Done): number
   write(number: number, at: number, bytes: number, offset: number, how: WriteFlags, done: Done): number
   fallocate(number: number, mode: number, offset: number, bytes: number, done: Done): number
-  copyFileRange(from: number, fromOffset: number, to: number, toOffset: number, bytes: number, done: Done): number
+  /** Possibly fewer bytes than asked. `via` is a part of the pool's memory that may be used for it. */
+  copyFileRange(
+    from: number,
+    fromOffset: number,
+    to: number,
+    toOffset: number,
+    bytes: number,
+    via: PoolRange,
+    done: Done,
+  ): number
   lseek(number: number, offset: number, whence: number, done: Done): number
   fsync(number: number, done: Done): number
   fsyncdir(number: number, done: Done): number

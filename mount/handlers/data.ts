@@ -134,10 +134,11 @@ function copyFileRange(mount: Mount, request: Request): number {
   if (request.u32(12) !== 0) fail(EINVAL)
   const bytes = Math.min(request.u64(10), 0x7ffff000)
   const [from, to, toOffset] = [request.u64(2), request.u64(4), request.u64(8)]
+  const via = { at: request.payload, bytes: request.payloadBytes }
   return settle(
     mount,
     request,
-    (done) => mount.fs.copyFileRange(node, from, to, toOffset, bytes, done),
+    (done) => mount.fs.copyFileRange(node, from, to, toOffset, bytes, via, done),
     (copied) => putLength(words, body, copied),
   )
 }

@@ -160,6 +160,8 @@ class Pair:
             return
         self.note(f'copy {size} from {source} to {to}')
         for fd in self.fds:
+            # The kernel copies up to the size that it has seen last.
+            os.fstat(fd)
             done = 0
             while done < size:
                 copied = os.copy_file_range(fd, fd, size - done, source + done, to + done)
