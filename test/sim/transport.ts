@@ -209,7 +209,8 @@ export class SimTransport implements Transport {
     if (data.length > 0) {
       slot = this.#pool.acquireForPeer()
       if (slot < 0) {
-        this.#waiting.push(message)
+        // Whoever holds the slots gives them back to the pool, which does not say so.
+        if (this.#waiting.push(message) === 1) this.#later(1, () => this.#admit())
         return
       }
       this.#pool.memory.set(data, slot * this.#pool.stride + HEAD_BYTES)
