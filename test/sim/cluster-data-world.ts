@@ -105,6 +105,10 @@ export class DataNode {
     return Uint8Array.of(0, 0, 0, 0, 0, 0, 0, this.index + 1)
   }
 
+  get hexId(): string {
+    return Buffer.from(this.id).toString('hex')
+  }
+
   /** Its id and its incarnation. */
   get client(): Uint8Array {
     return Uint8Array.of(...this.id, 0, 0, 0, 0, 0, 0, 0, this.incarnation)
@@ -121,11 +125,13 @@ export class DataWorld {
   readonly hash: Hash32
   readonly owners: Owners
   readonly #prng: Prng
+  readonly #chunkBits: number
 
-  constructor(members: number, prng: Prng) {
+  constructor(members: number, prng: Prng, { hash = weakHash(2 ** 32), chunkBits = CHUNK_BITS } = {}) {
     this.#prng = prng
     this.network = new SimNetwork(prng, this.clock)
-    this.hash = weakHash(2 ** 32)
+    this.hash = hash
+    this.#chunkBits = chunkBits
     for (let index = 0; index < members; index++) this.nodes.push(new DataNode(index, this.clock, prng))
     this.owners = {
       members,
@@ -323,7 +329,7 @@ export class DataWorld {
     const ignore = (): void => undefined
     const log: Log = { debug: ignore, info: ignore, warn: ignore, error: note }
     const meta = new MetaStore(kv, clock, this.hash, log, { inodesCached: 16 })
-    if (this.owners.owner(0) === index) meta.format(0o755, 0, 0, CHUNK_BITS)
+    if (this.owners.owner(0) === index) meta.format(0o755, 0, 0, this.#chunkBits)
     node.incarnation++
     node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     let isReady = false

@@ -355,21 +355,78 @@ t.test('a truncation that is asked for again after that is not done twice', asyn
 })
 
 t.test('a holder whose power goes after it has cut stays cut', async (t) => {
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 20; seed++) {
     const scene = new Scene(seed)
-    const { a, b } = cast(scene)
+    const { a, b, owner } = cast(scene)
     const at = scene.at(b)
     scene.write(a, at, 'old')
     t.equal(scene.fsync(a), 0)
-    t.equal(scene.truncate(a, 10), 0)
+    t.equal(scene.read(owner, at, 3), 'old')
+    t.equal(scene.size(a), at + 3)
+    t.equal(scene.truncate(owner, 10), 0)
     scene.world.crash(b, 'power')
     scene.world.pass(100)
     scene.world.restart(b)
+    t.equal(scene.read(a, at, 3), '', 'for those, too, who know the size that it had')
     t.equal(scene.truncate(a, at + 100), 0)
     t.equal(scene.contents(a), zeros(at + 100), `seed ${seed}`)
     scene.world.settle()
     t.strictSame(scene.world.check(true), [])
   }
+})
+
+t.test('a truncation that comes back after a power cut: what was written since does not show', async (t) => {
+  let came = 0
+  for (let seed = 1; seed <= 40; seed++) {
+    const scene = new Scene(seed)
+    const { a, b, owner } = cast(scene)
+    const at = scene.at(b)
+    scene.write(a, at, 'old')
+    t.equal(scene.fsync(a), 0)
+    t.equal(scene.truncate(a, at), 0)
+    scene.keep({ method: WriteChunk, from: a })
+    const lost = scene.startWrite(a, at + 50, 'lost')
+    scene.untilKept()
+    scene.world.crash(a, 'process')
+    scene.world.pass(50)
+    scene.release()
+    scene.world.crash(owner, 'power')
+    scene.world.pass(50)
+    scene.world.restart(owner)
+    scene.world.restart(a)
+    t.equal(lost.call, undefined)
+    if (owner.share.meta.cuts.list().size > 0) came++
+    scene.world.find(b, 'f')
+    t.equal(scene.size(b), at)
+    t.equal(scene.truncate(b, at + 100), 0)
+    t.equal(scene.read(b, at, 100), zeros(100), `seed ${seed}`)
+    scene.world.settle()
+    t.strictSame(scene.world.check(true), [])
+  }
+  t.ok(came > 3, `it came back ${came} times`)
+})
+
+t.test('a read beside a truncation sees the file before or after it', async (t) => {
+  const seen = { before: 0, after: 0 }
+  for (let seed = 1; seed <= 150; seed++) {
+    const scene = new Scene(seed)
+    const { a, b, owner } = cast(scene)
+    // Of a holder, and of the inode itself.
+    const at = scene.at(seed % 2 === 0 ? b : owner)
+    const text = 'x'.repeat(CHUNK_BYTES)
+    scene.write(owner, at, text)
+    t.equal(scene.size(a), at + CHUNK_BYTES)
+    const truncate = scene.startTruncate(owner, at + 10)
+    for (let steps = seed % 13; steps > 0; steps--) scene.world.clock.step()
+    const read = scene.startRead(a, at, CHUNK_BYTES)
+    const result = textOf(scene.end(read))
+    if (result === text) seen.before++
+    else if (result === 'x'.repeat(10)) seen.after++
+    else t.fail(`seed ${seed}: ${result.length} bytes, of them ${result.indexOf('\0')} of before`)
+    t.equal(scene.end(truncate).result, 0)
+    ends(t, scene)
+  }
+  t.ok(seen.before > 10 && seen.after > 10, JSON.stringify(seen))
 })
 
 t.test('free waits until it is safe, and the holders are told until they have answered', async (t) => {
