@@ -60,7 +60,12 @@
         "addon/pool/buffer_pool.cc"
       ],
       "cflags_cc": ["<!@(pkg-config --silence-errors --cflags-only-I ucx || true)"],
-      "libraries": ["-Wl,--no-as-needed", "<!@(pkg-config --silence-errors --libs ucx || echo -lucp -luct -lucs -lucm)"]
+      "libraries": [
+        "-Wl,--no-as-needed",
+        "<!@(pkg-config --silence-errors --libs ucx || echo -lucp -luct -lucs -lucm)",
+        "<!@(pkg-config --silence-errors --variable=libdir ucx | sed -n '\\|^/usr/lib|!s|^|-Wl,-rpath,|p')",
+        "<!@(ldconfig -p | grep -q 'libnuma.so.1 ' && echo -l:libnuma.so.1 || true)"
+      ]
     }
   ]
 }

@@ -49,14 +49,20 @@ struct Channel {
   uint8_t peer_secret[kSecretBytes] = {};
   const uint32_t word;
   PeerWitness peer_witness;
-  /// Of the two ends, this one makes its endpoint first and says HELLO.
+  /// Of the two ends, this one says HELLO.
   bool is_first = false;
   ucp_ep_h endpoint = nullptr;
+  /// The endpoint's number among those made to this peer.
+  uint32_t ordinal = 0;
   /// The peer's id and the address of its worker, from connect on.
   uint64_t peer_id[2] = {};
   std::vector<std::byte> peer_address;
-  /// A HELLO that has come and was not answered yet.
-  std::optional<Greeting> hello;
+  /// The peer's HELLO or WELCOME.
+  std::optional<Greeting> greeting;
+  /// HELLO or WELCOME is to be sent, since this time of uv_hrtime.
+  bool must_greet = false;
+  uint64_t greets_since = 0;
+  bool has_welcomed = false;
   /// Sends that wait for the greeting, oldest first.
   Send* queue = nullptr;
   Send** queue_end = &queue;

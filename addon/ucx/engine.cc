@@ -20,6 +20,10 @@ constexpr int kProgressMax = 64;
 /// So many endpoints are made for nothing for one channel, which takes about 0.1 s.
 constexpr uint32_t kEndpointsBehindMax = 1000;
 
+/// A greeting must go out at once, without a handshake of UCX (see below). A transport that cannot do that, if there is
+/// one, gets it after a while in any case.
+constexpr uint64_t kGreetingNanoseconds = 3'000'000'000;
+
 /// How long the end of an environment may wait for UCX to let go.
 constexpr uint64_t kShutNanoseconds = 2'000'000'000;
 
@@ -49,11 +53,15 @@ int32_t Engine::Expect(const uint8_t* secret) {
 
 // --- endpoints
 //
-// UCX pairs the nth endpoint that a worker makes to another with the nth that the other makes to it, and an endpoint
-// whose counterpart is long closed never works. So only one side of a pair of transports counts, the one with the lower
-// id: it makes its endpoint first and says its number in HELLO; the other one makes as many as it is behind. HELLO goes
-// out only when UCX's own handshake has made the other end's half of the endpoint: two handshakes at once, one of which
-// is broken off, would abort the peer's process by an assertion.
+// UCX makes a pair of endpoints by a handshake of its own, REQUEST and REPLY, when the first message that needs the
+// pair is to be sent. UCX 1.13 has three faults there, which end a process by an assertion or a channel for ever:
+// - It pairs the nth endpoint that a worker makes to another with the nth that the other makes to it. Where one end was
+//   made and the other not, all later ones are paired with one that is gone. So HELLO and WELCOME carry the number, and
+//   whoever is behind makes as many as are missing.
+// - REPLY waits where the connection back is not up. If the peer dies meanwhile, whoever was to reply dies, too. So
+//   HELLO and WELCOME are messages that need no pair, and when both have arrived there are connections both ways.
+// - If both ends begin the handshake and one of them closes its endpoint before it is through, the other one dies. So
+//   only the first begins it, by CONFIRM, when the second has its endpoint; the second sends nothing before.
 
 int32_t Engine::Connect(uint32_t number, std::span<const std::byte> address, uint32_t peer_number,
                         const uint8_t* peer_secret) {
@@ -67,35 +75,32 @@ int32_t Engine::Connect(uint32_t number, std::span<const std::byte> address, uin
   std::memcpy(channel->peer_id, peer.id, sizeof peer.id);
   channel->peer_address = std::move(peer.worker);
   channel->is_first = order < 0;
-  if (!channel->is_first) {
-    channel->state = Channel::State::kGreeting;
-    channel->Call();
-    return 0;
-  }
-  Greeting greeting{channels_.SignOf(*channel), endpoints_[{peer.id[0], peer.id[1]}], 0};
   if (const int32_t error = MakeEndpoint(*channel, OnEndpointError, &channel->endpoint); error != 0) return error;
   channel->state = Channel::State::kGreeting;
-  outbound_.Greet(*channel, Kind::kHello, greeting);
+  channel->must_greet = channel->is_first;
+  channel->Call();
   return 0;
 }
 
-int32_t Engine::MakeEndpoint(Channel& channel, void (*on_error)(void*, ucp_ep_h, ucs_status_t), ucp_ep_h* out) {
+int32_t Engine::MakeEndpoint(Channel& channel, ucp_err_handler_cb_t on_error, ucp_ep_h* out) {
   ucp_ep_params_t parameters{};
   parameters.field_mask =
       UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE | UCP_EP_PARAM_FIELD_ERR_HANDLER;
   parameters.address = reinterpret_cast<const ucp_address_t*>(channel.peer_address.data());
   parameters.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   parameters.err_handler = {on_error, &channel};
-  endpoints_[{channel.peer_id[0], channel.peer_id[1]}]++;
+  channel.ordinal = ++endpoints_[{channel.peer_id[0], channel.peer_id[1]}];
   const ucs_status_t status = ucp_ep_create(worker_.get(), &parameters, out);
   return status == UCS_OK ? 0 : ErrnoOf(status);
 }
 
-/// Makes the endpoint that belongs to the peer's.
-int32_t Engine::Follow(Channel& channel) {
-  uint32_t& made = endpoints_[{channel.peer_id[0], channel.peer_id[1]}];
-  if (channel.hello->endpoints_before < made) return -EPROTO;
-  for (uint32_t count = 0; made < channel.hello->endpoints_before; count++) {
+/// Where the peer's endpoint has a higher number, makes one with the same.
+int32_t Engine::Align(Channel& channel) {
+  const uint32_t ordinal = channel.greeting->ordinal;
+  if (channel.ordinal >= ordinal) return 0;
+  CloseEndpoint(std::exchange(channel.endpoint, nullptr));
+  const uint32_t& made = endpoints_[{channel.peer_id[0], channel.peer_id[1]}];
+  for (uint32_t count = 0; made + 1 < ordinal; count++) {
     // The next channel goes on from here.
     if (count == kEndpointsBehindMax) return -ECONNRESET;
     ucp_ep_h unused = nullptr;
@@ -103,6 +108,8 @@ int32_t Engine::Follow(Channel& channel) {
     if (error != 0) return error;
     CloseEndpoint(unused);
   }
+  // Another channel has taken that number: it takes another attempt.
+  if (made >= ordinal) return -ECONNRESET;
   return MakeEndpoint(channel, OnEndpointError, &channel.endpoint);
 }
 
@@ -120,15 +127,8 @@ void Engine::CloseEndpoint(ucp_ep_h endpoint) {
 void Engine::Attend(Channel& channel) {
   switch (channel.state) {
     case Channel::State::kGreeting:
-      if (channel.is_first || !channel.hello) return;
-      if (const int32_t error = Follow(channel); error != 0) {
-        channel.Fail(error);
-        return;
-      }
-      channel.peer_witness = PeerWitness(channel.hello->sign);
-      outbound_.Greet(channel, Kind::kWelcome, {channels_.SignOf(channel), 0, 0});
-      if (channel.state == Channel::State::kGreeting) channel.state = Channel::State::kOpen;
-      [[fallthrough]];
+      AttendGreeting(channel);
+      return;
     case Channel::State::kOpen:
       outbound_.Flush(channel);
       return;
@@ -140,6 +140,36 @@ void Engine::Attend(Channel& channel) {
     case Channel::State::kClosed:
       return;
   }
+}
+
+void Engine::AttendGreeting(Channel& channel) {
+  if (channel.greeting && !channel.has_welcomed && !channel.must_greet) {
+    if (const int32_t error = Align(channel); error != 0) {
+      channel.Fail(error);
+      return;
+    }
+    channel.peer_witness = PeerWitness(channel.greeting->sign);
+    if (channel.is_first) {
+      channel.state = Channel::State::kOpen;
+      outbound_.Confirm(channel);
+      outbound_.Flush(channel);
+      return;
+    }
+    channel.must_greet = true;
+  }
+  if (channel.must_greet) Greet(channel);
+}
+
+/// Tries to send HELLO or WELCOME, and tries again whenever the loop was woken.
+void Engine::Greet(Channel& channel) {
+  const uint64_t now = uv_hrtime();
+  if (channel.greets_since == 0) channel.greets_since = now;
+  const bool may_wait = now - channel.greets_since > kGreetingNanoseconds;
+  const Kind kind = channel.is_first ? Kind::kHello : Kind::kWelcome;
+  // WELCOME may be answered before it is known here that it went out.
+  channel.has_welcomed = !channel.is_first;
+  channel.must_greet = !outbound_.Greet(channel, kind, {channels_.SignOf(channel), channel.ordinal, 0}, may_wait);
+  if (channel.must_greet) greeting_.push_back(channel.number);
 }
 
 /// Takes everything away from a channel that failed or is closed.
@@ -207,6 +237,10 @@ void Engine::Reply(uint32_t number, uint32_t token, std::span<const std::byte> h
 bool Engine::Work() {
   bool any = false;
   for (int count = 0; count < kProgressMax && worker_.Progress(); count++) any = true;
+  for (const uint32_t number : std::exchange(greeting_, {})) {
+    Channel* channel = channels_.Find(number);
+    if (channel != nullptr && channel->state == Channel::State::kGreeting) Greet(*channel);
+  }
   for (Channel* channel : channels_.TakeCalling()) {
     Attend(*channel);
     any = true;

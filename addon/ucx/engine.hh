@@ -60,9 +60,11 @@ class Engine {
   std::string Describe(uint32_t number) const;
 
  private:
-  int32_t MakeEndpoint(Channel& channel, void (*on_error)(void*, ucp_ep_h, ucs_status_t), ucp_ep_h* out);
-  int32_t Follow(Channel& channel);
+  int32_t MakeEndpoint(Channel& channel, ucp_err_handler_cb_t on_error, ucp_ep_h* out);
+  int32_t Align(Channel& channel);
+  void Greet(Channel& channel);
   void Attend(Channel& channel);
+  void AttendGreeting(Channel& channel);
   void Unbind(Channel& channel);
   void CloseEndpoint(ucp_ep_h endpoint);
   bool CheckClosing();
@@ -78,6 +80,8 @@ class Engine {
   std::unique_ptr<Inbound> inbound_;
   /// How many endpoints were made to each peer.
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> endpoints_;
+  /// Numbers of channels whose greeting could not go out yet.
+  std::vector<uint32_t> greeting_;
   /// Endpoints that are being closed.
   std::vector<void*> closing_;
   bool is_closing_ = false;

@@ -62,6 +62,7 @@ ucs_status_t Inbound::OnAuthentic(const Message& message) {
   switch (message.kind) {
     case Kind::kHello:
     case Kind::kWelcome:
+    case Kind::kConfirm:
       return OnGreeting(message);
     case Kind::kRequest:
       if (channel.state == Channel::State::kOpen) return OnRequest(message);
@@ -80,21 +81,26 @@ ucs_status_t Inbound::OnAuthentic(const Message& message) {
 
 ucs_status_t Inbound::OnGreeting(const Message& message) {
   Channel& channel = *message.channel;
-  Greeting greeting{};
-  const bool is_hello = message.kind == Kind::kHello;
-  const bool is_awaited = is_hello ? channel.state == Channel::State::kExpecting ||
-                                         (channel.state == Channel::State::kGreeting && !channel.is_first)
-                                   : channel.state == Channel::State::kGreeting && channel.is_first;
-  if (!is_awaited || channel.hello || message.head.size() != sizeof greeting || message.bytes != 0) {
+  const bool is_greeting = channel.state == Channel::State::kGreeting;
+  bool is_awaited = false;
+  size_t head_bytes = sizeof(Greeting);
+  if (message.kind == Kind::kHello) {
+    is_awaited =
+        !channel.greeting && (channel.state == Channel::State::kExpecting || (is_greeting && !channel.is_first));
+  } else if (message.kind == Kind::kWelcome) {
+    is_awaited = !channel.greeting && is_greeting && channel.is_first;
+  } else {
+    is_awaited = is_greeting && channel.has_welcomed;
+    head_bytes = 0;
+  }
+  if (!is_awaited || message.head.size() != head_bytes || message.bytes != 0) {
     channel.Fail(-EPROTO);
     return Refuse(message.is_rendezvous);
   }
-  std::memcpy(&greeting, message.head.data(), sizeof greeting);
-  if (is_hello) {
-    channel.hello = greeting;
-  } else {
-    channel.peer_witness = PeerWitness(greeting.sign);
+  if (message.kind == Kind::kConfirm) {
     channel.state = Channel::State::kOpen;
+  } else {
+    std::memcpy(&channel.greeting.emplace(), message.head.data(), sizeof(Greeting));
   }
   channel.Call();
   return UCS_OK;

@@ -12,14 +12,15 @@ constexpr uint32_t kHeadBytesMax = 2048;
 constexpr uint32_t kSecretBytes = 16;
 
 enum class Kind : uint8_t {
-  /// The endpoint's first message, of the side that made it first.
+  // How a channel opens. Each end makes an endpoint when it is connected. The one whose transport has the lower id, the
+  // first, says HELLO; the second answers WELCOME, and may send from CONFIRM on. Why it takes three is in engine.cc.
   kHello = 1,
-  /// The other side's answer: from now on both may send.
   kWelcome = 2,
-  kRequest = 3,
-  kReply = 4,
+  kConfirm = 3,
+  kRequest = 4,
+  kReply = 5,
   /// The sender no longer waits for its request `token`: data of it that still lies there is not wanted any more.
-  kCancel = 5,
+  kCancel = 6,
 };
 
 struct Envelope {
@@ -51,8 +52,8 @@ static_assert(sizeof(Sign) == 40);
 /// The head of HELLO and of WELCOME.
 struct Greeting {
   Sign sign;
-  /// HELLO: how many endpoints its sender made to the receiver's worker before this one.
-  uint32_t endpoints_before;
+  /// Counts the endpoints that its sender has made to the receiver's worker: this is that of the channel's, from 1 on.
+  uint32_t ordinal;
   uint32_t reserved;
 };
 static_assert(sizeof(Greeting) == 48);

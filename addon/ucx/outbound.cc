@@ -54,15 +54,21 @@ void Outbound::Post(Channel& channel, const Message& message) {
   channel.queue_end = &send->next;
 }
 
-void Outbound::Greet(Channel& channel, Kind kind, const Greeting& greeting) {
-  // With this flag UCX sends it only when the endpoint knows its counterpart, and drops it where there is none any
-  // more.
-  Start(Take(channel, {kind, 0, std::as_bytes(std::span(&greeting, 1)), {}}), UCP_AM_SEND_FLAG_REPLY);
+bool Outbound::Greet(Channel& channel, Kind kind, const Greeting& greeting, bool may_wait) {
+  const uint32_t attributes = may_wait ? 0 : UCP_OP_ATTR_FLAG_FORCE_IMM_CMPL;
+  return Start(Take(channel, {kind, 0, std::as_bytes(std::span(&greeting, 1)), {}}), attributes) != UCS_ERR_NO_RESOURCE;
 }
 
-void Outbound::Start(Send* send, uint32_t flags) {
+void Outbound::Confirm(Channel& channel) {
+  // With this flag UCX sends it only when the endpoint knows its counterpart.
+  Start(Take(channel, {Kind::kConfirm, 0, {}, {}}), 0, UCP_AM_SEND_FLAG_REPLY);
+}
+
+/// UCS_ERR_NO_RESOURCE, where the attributes forbid to wait, is no error: then nothing has happened.
+ucs_status_t Outbound::Start(Send* send, uint32_t attributes, uint32_t flags) {
   ucp_request_param_t parameters{};
-  parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+  parameters.op_attr_mask =
+      UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS | attributes;
   parameters.flags = flags;
   parameters.user_data = send;
   parameters.cb.send = [](void* request, ucs_status_t status, void* user_data) {
@@ -74,9 +80,12 @@ void Outbound::Start(Send* send, uint32_t flags) {
   send->channel->operations++;
   void* request = ucp_am_send_nbx(send->channel->endpoint, kMessageId, send->header, send->header_bytes, send->data,
                                   send->data_bytes, &parameters);
-  if (UCS_PTR_IS_PTR(request)) return;
+  if (UCS_PTR_IS_PTR(request)) return UCS_INPROGRESS;
   send->channel->operations--;
-  Finish(send, UCS_PTR_STATUS(request));
+  const ucs_status_t status = UCS_PTR_STATUS(request);
+  const bool is_put_off = attributes != 0 && status == UCS_ERR_NO_RESOURCE;
+  Finish(send, is_put_off ? UCS_OK : status);
+  return status;
 }
 
 void Outbound::Finish(Send* send, ucs_status_t status) {

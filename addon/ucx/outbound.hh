@@ -48,8 +48,10 @@ class Outbound {
 
   /// Sends on a channel that is alive. What it holds is given back in any case.
   void Post(Channel& channel, const Message& message);
-  /// Greetings go out before the channel is open.
-  void Greet(Channel& channel, Kind kind, const Greeting& greeting);
+  /// Sends HELLO or WELCOME before the channel is open: false when it cannot go out at once and must not wait.
+  bool Greet(Channel& channel, Kind kind, const Greeting& greeting, bool may_wait);
+  /// Sends CONFIRM, by which the channel is open at both ends.
+  void Confirm(Channel& channel);
   /// Sends what waited for the channel to open.
   void Flush(Channel& channel);
   /// Gives up what waits for the channel to open.
@@ -59,7 +61,7 @@ class Outbound {
 
  private:
   Send* Take(Channel& channel, const Message& message);
-  void Start(Send* send, uint32_t flags = 0);
+  ucs_status_t Start(Send* send, uint32_t attributes = 0, uint32_t flags = 0);
   void Finish(Send* send, ucs_status_t status);
 
   Pool& pool_;

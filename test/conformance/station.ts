@@ -1,3 +1,4 @@
+import { ECONNRESET } from '../../lib/base/errno.js'
 import type { BufferPool, Transport } from '../../lib/ports.js'
 
 const HEAD_BYTES = 4096
@@ -188,8 +189,10 @@ export class Station {
       while (left-- > 0) {
         const { result, isRight } = await this.#begin(load).answer
         if (result < 0) outcome.errors[result] = (outcome.errors[result] ?? 0) + 1
-        else if (isRight) outcome.right++
-        else outcome.wrong++
+        // Its channel is gone: there is nobody to ask any more.
+        if (result === -ECONNRESET) return
+        if (isRight) outcome.right++
+        else if (result >= 0) outcome.wrong++
         if (left % 100 === 0) (globalThis as { gc?: () => void }).gc?.()
       }
     }

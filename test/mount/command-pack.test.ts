@@ -26,7 +26,18 @@ t.test('a tarball runs from another directory on a machine with nothing but node
   for (const library of ['chfs.node', 'liblmdb.so.0', 'liburing.so.2']) {
     t.match(maps, `${tree}/build/Release/${library}`, `${library} is the one in the tree`)
   }
+  t.notMatch(maps, 'libucp', 'a lone node needs no UCX')
   await place.unmount()
+  const ucx = `
+    const { MappedPool } = await import('${tree}/dist/lib/native/pool.js')
+    const { UcxTransport } = await import('${tree}/dist/lib/native/ucx.js')
+    new UcxTransport(new MappedPool({ count: 8, payloadBytes: 8192 })).end(() => undefined)
+    console.log((await import('node:fs')).readFileSync('/proc/self/maps', 'utf8'))`
+  const loaded = await run(['node', '--input-type=module', '-e', ucx], { env })
+  t.match(loaded, { code: 0, stderr: '' })
+  for (const library of ['chfs_ucx.node', 'libucp.so.0', 'libucs.so.0', 'libnuma.so.1', 'ucx/libuct_cma.so.0']) {
+    t.match(loaded.stdout, `${tree}/build/Release/${library}`, `${library} is the one in the tree`)
+  }
   const start = [join(tree, 'scripts/start'), place.mountpoint, '-o', `store=${place.store}`]
   t.match(await run(start, { env: { PATH: `${path}:/usr/bin:/bin` } }), { code: 0, stderr: '' })
   t.match(await run([join(tree, 'scripts/umount.fuse.chfs'), place.mountpoint]), { code: 0, stderr: '' })

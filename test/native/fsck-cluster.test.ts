@@ -48,7 +48,7 @@ async function materialize(world: DataWorld, node: DataNode): Promise<string> {
   const members = world.nodes.map(({ hexId }) => ({ id: hexId, name: '', address: '' }))
   const flags = { compatible: 0, readOnlyCompatible: 0, incompatible: 0, isWhole: true }
   const identity = { clusterId: CLUSTER, memberId: node.hexId, incarnation: 5, ringEpoch: 1, virtualNodes: 150 }
-  const record = encodeSuperblock({ ...flags, ...identity, chunkBytes: 2 ** CHUNK_BITS, members }, hash)
+  const record = encodeSuperblock({ ...flags, ...identity, chunkBytes: 2 ** CHUNK_BITS, layout: 0, members }, hash)
   const bytes = new Uint8Array(2 * SUPERBLOCK_BLOCK_BYTES)
   bytes.set(record)
   bytes.set(record, SUPERBLOCK_BLOCK_BYTES)
@@ -120,16 +120,13 @@ const key = (type: string): string => {
 t.test('all stores of a cluster, or some', async (t) => {
   const both = await fsck(...stores)
   t.match(both, { code: 0, stderr: '' })
-  t.match(both.stdout, /^\S*store-[01]: clean: .* inodes .*, chunks of 1 others, /m)
-  t.match(
-    both.stdout,
-    new RegExp(`^cluster ${CLUSTER}: clean: 3 inodes \\(1 directories\\), chunks of 1 others, 2 names`, 'm'),
-  )
+  t.match(both.stdout, /^\S*store-[01]: clean: .* inodes .*, chunks of 1 others$/m)
+  t.notMatch(both.stdout, /are not here/)
   const one = await fsck(stores[0])
   t.match(one, { code: 0, stdout: /store-0: clean/ })
-  t.notMatch(one.stdout, /^cluster/m)
+  t.match(one.stdout, /the stores of 1 other members are not here/)
   const twice = await fsck(stores[0], stores[0])
-  t.match(twice, { code: 0, stdout: /1 stores are not here/ })
+  t.match(twice, { code: 0, stdout: /the stores of 1 other members are not here/ })
 })
 
 t.test('each class of fault between stores', async (t) => {

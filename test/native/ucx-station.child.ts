@@ -17,6 +17,12 @@ const station = new Station(transport, pool)
 const more = {
   describe: async (channel: number): Promise<string> => transport.describe(channel),
   turns: async (): Promise<number> => transport.turns,
+  /** Connects, and some turns of the loop later the process stops itself (SIGSTOP). */
+  connectAndStop: async (turns: number, ...connection: Parameters<Station['connect']>): Promise<void> => {
+    await station.connect(...connection)
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve))
+    process.kill(process.pid, 'SIGSTOP')
+  },
 }
 
 export type More = typeof more

@@ -104,21 +104,22 @@ struct Stranger {
 
   void Greet(Kind kind) {
     Greeting greeting{};
-    Envelope envelope = Proper(kind);
-    envelope.head_bytes = sizeof greeting;
-    std::vector<std::byte>& header = Keep(sizeof envelope + sizeof greeting);
+    greeting.ordinal = 1;
     // Where to look whether we live: nowhere, or anywhere.
     if (Below(2) == 0) {
       greeting.sign = {chance(), chance(), chance(), chance(), static_cast<int32_t>(chance()), 0};
     }
+    Envelope envelope = Proper(kind);
+    envelope.head_bytes = kind == Kind::kConfirm ? 0 : sizeof greeting;
+    std::vector<std::byte>& header = Keep(sizeof envelope + envelope.head_bytes);
     std::memcpy(header.data(), &envelope, sizeof envelope);
-    std::memcpy(header.data() + sizeof envelope, &greeting, sizeof greeting);
-    Send(0, header, {}, UCP_AM_SEND_FLAG_REPLY);
+    std::memcpy(header.data() + sizeof envelope, &greeting, envelope.head_bytes);
+    Send(0, header, {}, kind == Kind::kConfirm ? UCP_AM_SEND_FLAG_REPLY : 0);
   }
 
   /// A message that has at most one fault.
   void Damaged() {
-    Envelope envelope = Proper(static_cast<Kind>(1 + Below(5)));
+    Envelope envelope = Proper(static_cast<Kind>(1 + Below(6)));
     if (Below(2) == 0) envelope.kind = Below(2) == 0 ? Kind::kRequest : Kind::kReply;
     envelope.token = chance();
     if (!tokens.empty() && Below(2) == 0) {
@@ -166,8 +167,8 @@ struct Stranger {
     Envelope envelope{};
     if (bytes < sizeof envelope) return UCS_OK;
     std::memcpy(&envelope, header, sizeof envelope);
-    if (envelope.kind == Kind::kHello) is_greeted = true;
-    if (envelope.kind == Kind::kWelcome) is_open = true;
+    if (envelope.kind == Kind::kHello || envelope.kind == Kind::kWelcome) is_greeted = true;
+    if (envelope.kind == Kind::kConfirm) is_open = true;
     if (envelope.kind == Kind::kRequest) tokens.push_back(envelope.token);
     return UCS_OK;
   }
@@ -176,15 +177,12 @@ struct Stranger {
     for (int round = 0; round < rounds; round++) ucp_worker_progress(worker);
   }
 
-  /// Until the peer has been greeted properly.
+  /// Until both ends have greeted properly.
   void Open(bool is_first) {
-    if (is_first) {
-      Greet(Kind::kHello);
-      while (!is_open) Progress(1);
-      return;
-    }
+    if (is_first) Greet(Kind::kHello);
     while (!is_greeted) Progress(1);
-    Greet(Kind::kWelcome);
+    Greet(is_first ? Kind::kConfirm : Kind::kWelcome);
+    while (!is_first && !is_open) Progress(1);
     Progress(1000);
   }
 };
