@@ -55,8 +55,8 @@ export class NamesClient {
     return this.run((done) => this.node.fs.open(number, flags, done))
   }
 
-  release(number: number, handle = 0): void {
-    this.run(() => {
+  release(number: number, handle = 0): number {
+    return this.run(() => {
       this.node.fs.release(number, handle, undefined)
       return 0
     })
@@ -82,6 +82,33 @@ export class NamesClient {
     const change = noChange()
     change.mode = mode
     return this.run((done) => this.node.fs.setattr(number, change, done))
+  }
+
+  chown(number: number, gid: number): number {
+    const change = noChange()
+    change.gid = gid
+    return this.run((done) => this.node.fs.setattr(number, change, done))
+  }
+
+  setxattr(number: number, name: string, value: Uint8Array): number {
+    const { fs, pool } = this.node
+    const slot = this.#slot()
+    const at = pool.payloadOf(slot)
+    pool.memory.set(value, at)
+    const range = { bytes: pool.memory, offset: at, length: value.length }
+    const result = this.run((done) => fs.setxattr(number, named(name), range, 0, false, done))
+    pool.release(slot)
+    return result
+  }
+
+  getxattr(number: number, name: string): Uint8Array | undefined {
+    const { fs, pool } = this.node
+    const slot = this.#slot()
+    const at = pool.payloadOf(slot)
+    const result = this.run((done) => fs.getxattr(number, named(name), at, 1000, done))
+    const value = pool.memory.slice(at, at + Math.max(result, 0))
+    pool.release(slot)
+    return result < 0 ? undefined : value
   }
 
   /** Writes at the start of the file; bytes, or an errno. */
@@ -131,8 +158,21 @@ export class NamesClient {
 
   /** The entries of a directory by name, or an errno. */
   list(directory: number): Map<string, number> | number {
-    const { fs, pool } = this.node
     const entries = new Map<string, number>()
+    const error = this.#list(directory, (name, child) => void entries.set(name, child))
+    return error < 0 ? error : entries
+  }
+
+  /** The names in a directory as they are listed. */
+  listAll(directory: number): string[] {
+    const names: string[] = []
+    const error = this.#list(directory, (name) => void names.push(name))
+    if (error < 0) throw new Error(`readdir: ${error}`)
+    return names
+  }
+
+  #list(directory: number, visit: (name: string, child: number) => void): number {
+    const { fs, pool } = this.node
     const slot = this.#slot()
     const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
     let cookie = 0
@@ -145,7 +185,7 @@ export class NamesClient {
           (child, _kind, next, { bytes, offset, length }) => {
             cookie = next
             const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
-            if (next > 2) entries.set(name, child)
+            if (next > 2) visit(name, child)
             return true
           },
           listing,
@@ -158,7 +198,7 @@ export class NamesClient {
       }
     }
     pool.release(slot)
-    return entries
+    return 0
   }
 
   run(operation: (done: Done) => number): number {

@@ -30,8 +30,9 @@ const NOTICE_MS = 20
 /** How long a store fails that does. */
 const STORE_FAILS_MS = 30
 
-/** A node's view of the clock: its timers end with its process. */
+/** A node's view of the clock, which may be wrong by some seconds: its timers end with its process. */
 class LocalClock implements Clock {
+  skewSeconds = 0
   readonly #base: SimClock
   readonly #timers = new Set<() => void>()
 
@@ -40,7 +41,7 @@ class LocalClock implements Clock {
   }
 
   get seconds(): number {
-    return this.#base.seconds
+    return this.#base.seconds + this.skewSeconds
   }
 
   get nanoseconds(): number {

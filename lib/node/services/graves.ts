@@ -1,4 +1,5 @@
 import { EAGAIN, ENOENT, ENOTEMPTY, fail } from '../../base/errno.js'
+import { copyOf } from '../../base/ids.js'
 import { Dentry, type DirectoryRef } from '../../meta/dentries.js'
 import { BURIED, FROZEN, type Grave } from '../../meta/graves.js'
 import type { Asked } from '../../rpc/services.js'
@@ -88,16 +89,17 @@ export class Graves {
 
   /**
    * The directory is not there any more, and still has entries here: they were made by somebody who had seen it long
-   * before. Nobody can reach them.
+   * before. Nobody can reach them. One whose name is held is taken back by whoever is making it.
    */
   #purge(directory: DirectoryRef): void {
-    const { share, outgoing, turn } = this.#serving
+    const { share, outgoing, names, turn } = this.#serving
     const { dentries } = share.meta
     const entry = this.#dentry
     entry.position = 0
     entry.serial = 0
     while (dentries.next(directory, entry.position, entry.serial, entry)) {
       const { child, childGeneration } = entry
+      if (names.holder({ parent: directory.number, name: copyOf(dentries.name) }) !== undefined) continue
       dentries.remove(entry)
       outgoing.unlinked(child, childGeneration, new Waits().add())
     }
