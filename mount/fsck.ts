@@ -185,7 +185,9 @@ function checkAll(stores: readonly Opened[], hash: Hash32): CheckTotals[] {
 }
 
 function checkApartFrom(others: number, store: Opened): CheckTotals {
-  process.stdout.write(`${store.path}: the stores of ${others} other members are not here, and not checked against it\n`)
+  process.stdout.write(
+    `${store.path}: the stores of ${others} other members are not here, and not checked against it\n`,
+  )
   return checkMember(store)
 }
 
