@@ -85,6 +85,13 @@ t.test('messages: what lies elsewhere takes one a holder, and one more to write'
     { MetadataGet: 1, ReadChunk: 1 },
     'beyond the size that is known the inode is asked first',
   )
+  const hole = scene.at(b, 1)
+  t.equal(scene.truncate(a, hole + 4096), 0)
+  t.strictSame(
+    scene.sent(a, () => t.equal(scene.read(a, hole, 4096), zeros(4096))),
+    { ReadChunk: 1 },
+    'a hole where the member has other chunks',
+  )
   // A range that lies with two holders and the inode.
   const wide = 3 * CHUNK_BYTES
   const members = new Set([1, 2, 3].map((chunk) => owner.node.router.ofChunk(scene.number, chunk, 0)))
@@ -93,6 +100,18 @@ t.test('messages: what lies elsewhere takes one a holder, and one more to write'
   members.delete(owner.index)
   members.delete(a.index)
   t.equal(sent['PartWrite'] ?? 0, members.size)
+  ends(t, scene)
+})
+
+t.test('messages: a hole where nothing was ever written takes two', async (t) => {
+  const scene = new Scene()
+  const { a, b } = cast(scene)
+  const at = scene.at(b)
+  t.equal(scene.truncate(a, at + 4096), 0)
+  t.strictSame(
+    scene.sent(a, () => t.equal(scene.read(a, at, 4096), zeros(4096))),
+    { ReadChunk: 1, MetadataGet: 1 },
+  )
   ends(t, scene)
 })
 
