@@ -225,8 +225,13 @@ export class Sagas {
     const late = (error: number): void => saga.asked.giveUp(error)
     if (member !== router.self) router.insist(member, method, request, { sequence, ageMs, late }, done)
     else {
+      const answered: Answered = (result, reply) => {
+        // What it has done here may be undone while others are still being asked.
+        this.#watch(saga)
+        done(result, reply)
+      }
       own.forget(stream.acknowledged)
-      own.ask(method, request, sequence, { ageMs, isKept }, { done, late })
+      own.ask(method, request, sequence, { ageMs, isKept }, { done: answered, late })
     }
   }
 

@@ -8,6 +8,7 @@ import {
   REQUEST_HEAD_WORDS,
   type RequestHead,
 } from '../wire/message.js'
+import { RANKS } from '../wire/methods.js'
 import { type Area, areaOf } from '../wire/struct.js'
 import type { AnyValues } from './call.js'
 import type { Observe } from './client.js'
@@ -246,12 +247,15 @@ export class RpcServer implements Answering {
     const answered = (error: number): void => {
       this.#send(incoming, error < 0 ? -EINPROGRESS : 0, error < 0 ? null : fields, 0)
     }
-    // The change is made, but what it owes to others may not have reached them before this node has started anew.
-    this.#ports.whenRecovered(() => {
+    const answer = (): void => {
       if (speaker.isDurable) this.#ports.onceDurable(answered)
       else answered(0)
       this.#ports.turn.endSoon()
-    })
+    }
+    // The change is made, but what it owes to others may not have reached them before this node has started anew. What
+    // asks nobody owes nothing; if it waited, two nodes that have both started anew would wait for each other.
+    if (method.rank === RANKS - 1) answer()
+    else this.#ports.whenRecovered(answer)
     return true
   }
 

@@ -116,6 +116,11 @@ export class SimKv implements Kv {
     })
   }
 
+  /** Takes as long as a sync, and does nothing. */
+  pretendSync(done: Done): void {
+    this.#clock.after(this.#prng.below(8), () => done(0))
+  }
+
   close(done: Done): void {
     this.abort()
     this.sync(done)

@@ -5,7 +5,7 @@ import type { Done } from '../../lib/ports.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
 import { NamesClient, named } from './names-client.js'
 import { NamesModel } from './names-model.js'
-import { NamesWorld, ROOT } from './names-world.js'
+import { NamesWorld, type Plant, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
 
 const FILE = S_IFREG | 0o644
@@ -23,9 +23,9 @@ export class Stage {
   readonly #setter: NamesClient
   #names = 0
 
-  constructor(seed: number, members: number) {
+  constructor(seed: number, members: number, plant?: Plant) {
     this.prng = new Prng(seed)
-    this.world = new NamesWorld(this.prng, { members })
+    this.world = new NamesWorld(this.prng, { members, ...(plant === undefined ? {} : { plant }) })
     this.clients = this.world.nodes.map((node) => new NamesClient(this.world, node))
     this.asker = this.prng.pick(this.clients)
     this.#setter = this.prng.pick(this.clients)

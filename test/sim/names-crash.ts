@@ -2,33 +2,72 @@
 import type { Crash } from './kv.js'
 import { type Act, CASES, Stage } from './names-cases.js'
 import { treeOf, treeOfModel } from './names-tree.js'
-import type { Operation } from './names-world.js'
-import { ROOT } from './names-world.js'
+import { type Operation, type Plant, ROOT } from './names-world.js'
 import { S_IFDIR } from '../../lib/base/mode.js'
 
 /** What goes wrong after so many events. */
-export type Trouble =
+type Trouble =
   | { readonly kind: 'crash'; readonly node: number; readonly how: Crash; readonly backAfterMs: number }
   | { readonly kind: 'break'; readonly a: number; readonly b: number; readonly awayMs: number }
 
+function troublesOf(members: number): Trouble[] {
+  const troubles: Trouble[] = []
+  for (let node = 0; node < members; node++) {
+    troubles.push({ kind: 'crash', node, how: 'process', backAfterMs: 40 })
+    troubles.push({ kind: 'crash', node, how: 'power', backAfterMs: 10 })
+    for (let b = node + 1; b < members; b++) troubles.push({ kind: 'break', a: node, b, awayMs: 0 })
+  }
+  return troubles
+}
+
+/**
+ * Runs a case with every trouble, or one of `stride` by turns, after each of its events; the number of runs. Throws at
+ * the first outcome that is wrong.
+ */
+export function runAll(name: string, seed: number, members: number, stride: number, plant?: Plant): number {
+  const events = eventsOf(name, seed, members, plant)
+  const troubles = troublesOf(members)
+  let runs = 0
+  for (let at = 0; at <= events; at++) {
+    for (const [index, trouble] of troubles.entries()) {
+      if ((index + at) % stride !== 0) continue
+      runs++
+      try {
+        runWith(name, seed, members, at, trouble, plant)
+      } catch (error) {
+        const text = `${name}, seed ${seed}, event ${at}, ${JSON.stringify(trouble)}`
+        throw new Error(`${text}: ${(error as Error).message}`, { cause: error })
+      }
+    }
+  }
+  return runs
+}
+
 /** How many events a case takes until the call has returned. */
-export function eventsOf(name: string, seed: number, members: number): number {
-  const { stage, operation } = begin(name, seed, members)
+function eventsOf(name: string, seed: number, members: number, plant?: Plant): number {
+  const { stage, operation } = begin(name, seed, members, plant)
   let events = 0
   for (; !operation.isOver; events++) stage.world.step()
   return events
 }
 
-function begin(name: string, seed: number, members: number): { stage: Stage; act: Act; operation: Operation } {
-  const stage = new Stage(seed, members)
+interface Begun {
+  readonly stage: Stage
+  readonly act: Act
+  readonly operation: Operation
+}
+
+function begin(name: string, seed: number, members: number, plant: Plant | undefined): Begun {
+  const stage = new Stage(seed, members, plant)
   const act = (CASES[name] as (stage: Stage) => Act)(stage)
   stage.sync()
+  stage.world.isArmed = true
   return { stage, act, operation: stage.asker.begin(act.call) }
 }
 
 /** Runs the case with the trouble after `events` events; throws where the outcome is wrong. */
-export function runWith(name: string, seed: number, members: number, events: number, trouble: Trouble): void {
-  const { stage, act, operation } = begin(name, seed, members)
+function runWith(name: string, seed: number, members: number, events: number, trouble: Trouble, plant?: Plant): void {
+  const { stage, act, operation } = begin(name, seed, members, plant)
   const { world } = stage
   for (let at = 0; at < events; at++) world.step()
   let isBack = false
@@ -40,7 +79,7 @@ export function runWith(name: string, seed: number, members: number, events: num
       world.restart(trouble.node)
     })
   }
-  while (!operation.isOver) world.step()
+  world.finish(operation)
   // What was answered before the power went, be the answer still on its way, need not have been safe.
   const mayForget = trouble.kind === 'crash' && trouble.how === 'power' && !isBack
   world.gather()

@@ -9,7 +9,7 @@ import { checkCluster } from '../../lib/meta/check.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import { Turn } from '../../lib/meta/turn.js'
 import { Node } from '../../lib/node/node.js'
-import { type Clock, type Done, type Hash32, type Log, PENDING } from '../../lib/ports.js'
+import { type Clock, type Done, type Hash32, type Kv, type Log, PENDING } from '../../lib/ports.js'
 import { Positions } from '../../lib/ring/position.js'
 import { Share } from '../../lib/share/share.js'
 import { SimClock } from './clock.js'
@@ -27,6 +27,8 @@ const CHUNK_BITS = 16
 const TIMEOUT_MS = 30_000
 /** How soon a peer's end is noticed, and a session opened. */
 const NOTICE_MS = 20
+/** So many events mean that something goes on for ever. */
+const EVENTS_MAX = 100_000
 /** How long a store fails that does. */
 const STORE_FAILS_MS = 30
 
@@ -141,7 +143,12 @@ export interface WorldOptions {
   /** How many positions there are: few make names share them. */
   readonly positions?: number
   readonly delayMsMax?: number
+  /** Breaks a promise that the stores keep, as a mistake of ours would. */
+  readonly plant?: Plant
 }
+
+/** What is put between the file system and a store: a mistake, from when it is armed on. */
+export type Plant = (kv: SimKv, isArmed: () => boolean) => Kv
 
 export class NamesWorld {
   readonly clock = new SimClock()
@@ -151,18 +158,21 @@ export class NamesWorld {
   /** What nodes have logged as going wrong. */
   readonly faults: string[] = []
   readonly positions: Positions
-  readonly #hash: Hash32
+  readonly hash: Hash32
+  readonly #plant: Plant
+  isArmed = false
   /** Channels of the session between two nodes, the one with the lower number first. */
   readonly #sessions = new Map<string, [number, number]>()
   readonly #cutOff = new Set<number>()
   #mayFail = false
 
-  constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3 }: WorldOptions) {
+  constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3, plant = (kv) => kv }: WorldOptions) {
     this.prng = prng
+    this.#plant = plant
     this.network = new SimNetwork(prng, this.clock)
     this.network.weather.delayMsMax = delayMsMax
-    this.#hash = weakHash(positions)
-    this.positions = new Positions(this.#hash)
+    this.hash = weakHash(positions)
+    this.positions = new Positions(this.hash)
     for (let index = 0; index < members; index++) this.nodes.push(new NamesNode(index, this.clock, prng))
     for (const node of this.nodes) this.#boot(node)
     this.gather()
@@ -176,7 +186,10 @@ export class NamesWorld {
   gather(): void {
     const isWhole = ({ isReady, node, share }: NamesNode): boolean =>
       isReady && node.router.areUp(node.router.everybody()) && share.opens.isKnown
-    while (!this.nodes.every(isWhole)) this.step()
+    for (let left = EVENTS_MAX; !this.nodes.every(isWhole); left--) {
+      if (left === 0) throw new Error('the nodes never get to know each other')
+      this.step()
+    }
   }
 
   /** Begins an operation, in a turn of its own as the border to the kernel has it. */
@@ -202,7 +215,10 @@ export class NamesWorld {
 
   /** Lets time pass until the operation has ended; its result. */
   finish(operation: Operation): number {
-    while (!operation.isOver) this.step()
+    for (let left = EVENTS_MAX; !operation.isOver; left--) {
+      if (left === 0) throw new Error('an operation never ends')
+      this.step()
+    }
     return operation.result ?? -EIO
   }
 
@@ -224,7 +240,7 @@ export class NamesWorld {
 
   /** Lets time pass until nothing is left to happen. */
   settle(): void {
-    while (this.clock.step());
+    for (let left = EVENTS_MAX; this.clock.step(); left--) if (left === 0) throw new Error('it never settles')
   }
 
   /** Ends a node's process, or its power. */
@@ -306,7 +322,7 @@ export class NamesWorld {
     const members = this.nodes.map(({ index, kv, disk, client }) => ({
       id: client.subarray(0, 8),
       kv,
-      hash: this.#hash,
+      hash: this.hash,
       files: new Set(disk.list(0, Number.MAX_SAFE_INTEGER)),
       afterPowerCut: true,
       report: (fault: string): void => void found.push(`${index}: ${fault}`),
@@ -319,22 +335,27 @@ export class NamesWorld {
   }
 
   #boot(node: NamesNode): void {
-    const { kv, disk, pool, index, clock } = node
+    const { disk, pool, index, clock } = node
+    const kv = this.#plant(node.kv, () => this.isArmed)
     const note = (event: object, message: string): void => {
       const { err } = event as { err?: Error }
       if (this.#mayFail && /^the (metadata )?store (failed|cannot be synced)/.test(message)) return
       this.faults.push(`${index}: ${message} ${err?.stack ?? JSON.stringify(event)}`)
     }
     const log: Log = { debug: () => undefined, info: () => undefined, warn: note, error: note }
-    const meta = new MetaStore(kv, clock, this.#hash, log, { inodesCached: 16 })
+    const meta = new MetaStore(kv, clock, this.hash, log, { inodesCached: 16 })
     if (this.owner(0) === index) meta.format(0o755, 0, 0, CHUNK_BITS)
     node.incarnation++
     node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     const peers = this.nodes.map((peer) => peer.index).filter((peer) => peer !== index)
     node.isOn = true
     node.share.recover((error) => {
-      if (error < 0) throw new Error(`recovery has failed: ${error}`)
-      this.#serve(node, log)
+      if (error === 0) this.#serve(node, log)
+      // Somebody tries again.
+      else {
+        this.crash(index, 'process')
+        this.clock.after(NOTICE_MS, () => this.restart(index))
+      }
     }, peers)
   }
 
