@@ -17,6 +17,9 @@ import { Undo } from './undo.js'
 /** How long the kernel may keep what it was told, while nobody else can change it. */
 const ALONE_SECONDS = 86400
 
+/** How long the capacity is waited for by whoever asks for the status. */
+const CAPACITY_MS = 1000
+
 /** A test's switch: pretends that the kernel is older. */
 const MINOR_MAX = 'CHFS_TEST_FUSE_MINOR'
 
@@ -45,7 +48,7 @@ export const openNode: OpenNode = async (config, log, interrupted) => {
   })
   return {
     ended: whenEnded,
-    status: async () => ({ ...opened.status(), capacity: await capacityOf(fs) }),
+    status: async () => ({ ...opened.status(), capacity: await Promise.race([capacityOf(fs), unknownSoon()]) }),
     serve: (fuseFd) =>
       new Promise<void>((resolve) => {
         const settings = settingsOf(config, isShared, resolve)
@@ -57,6 +60,11 @@ export const openNode: OpenNode = async (config, log, interrupted) => {
       await undo.all()
     },
   }
+}
+
+/** Whoever asks how the members are wants to know it also while one of them is away. */
+function unknownSoon(): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), CAPACITY_MS).unref())
 }
 
 /** A member that is the only one and has no key is alone: nobody can come to it. */
