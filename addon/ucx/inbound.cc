@@ -267,7 +267,7 @@ void Inbound::Begin(Channel& channel, Kind kind, uint32_t token, std::span<const
   receive->slot = slot;
   receive->bytes = bytes;
   receive->head_bytes = static_cast<uint32_t>(head.size());
-  std::memcpy(receive->head, head.data(), head.size());
+  Copy(receive->head, head);
   ucp_request_param_t parameters{};
   parameters.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   parameters.user_data = receive;

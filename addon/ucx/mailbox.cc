@@ -1,7 +1,6 @@
 #include "ucx/mailbox.hh"
 
 #include <cerrno>
-#include <cstring>
 
 #include "ucx/message.hh"
 
@@ -56,7 +55,7 @@ uint32_t Mailbox::Fill() {
     Record& record = records_[count];
     record = queue_[front_];
     if (record.head_bytes > kInboxBytes - used) break;
-    std::memcpy(inbox_ + used, heads_.data() + static_cast<size_t>(record.head_at) * 4, record.head_bytes);
+    Copy(inbox_ + used, std::span(heads_).subspan(static_cast<size_t>(record.head_at) * 4, record.head_bytes));
     record.head_at = used / 4;
     used += record.head_bytes;
     front_++;

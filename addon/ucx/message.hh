@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <span>
 
 namespace chfs::ucx {
 
@@ -57,5 +59,10 @@ struct Greeting {
   uint32_t reserved;
 };
 static_assert(sizeof(Greeting) == 48);
+
+/// memcpy takes no null pointer, which an empty span may have.
+inline void Copy(void* to, std::span<const std::byte> from) {
+  if (!from.empty()) std::memcpy(to, from.data(), from.size());
+}
 
 }  // namespace chfs::ucx

@@ -38,7 +38,7 @@ Send* Outbound::Take(Channel& channel, const Message& message) {
   envelope.token = message.token;
   envelope.data_bytes = send->data_bytes;
   std::memcpy(send->header, &envelope, sizeof envelope);
-  std::memcpy(send->header + sizeof envelope, message.head.data(), message.head.size());
+  Copy(send->header + sizeof envelope, message.head);
   send->header_bytes = static_cast<uint32_t>(sizeof envelope + message.head.size());
   if (send->request != kNoToken) requests_.Sending(send->request);
   return send;
