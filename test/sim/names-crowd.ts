@@ -117,7 +117,7 @@ export class NamesCrowd {
   #trouble(hands: number): void {
     const { prng, world } = this
     const kind = prng.pick(this.#options.troubles)
-    const node = prng.below(this.clients.length)
+    const node = prng.below(this.#options.members)
     if (kind === 'break') {
       world.break(node, (node + 1 + prng.below(this.clients.length - 1)) % this.clients.length, prng.below(50))
       return
