@@ -386,7 +386,7 @@ export class NamesWorld {
     turn.onEnd((failure) => {
       for (const [operation, result] of node.returning.splice(0)) {
         node.running.delete(operation)
-        operation.end(failure < 0 && result >= 0 ? failure : result)
+        operation.end(failure < 0 ? failure : result)
       }
     })
     node.node = new Node({
