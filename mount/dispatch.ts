@@ -173,7 +173,8 @@ export class Dispatch implements Mount {
     this.#answered = length > 0
     for (let i = 0; i < length; i += 4) {
       const error = waiting[i + 1] as number
-      const result = error === 0 && failure < 0 ? failure : error
+      // An error may rest on what was undone as well.
+      const result = failure < 0 ? failure : error
       this.kernel.reply(waiting[i] as number, result, waiting[i + 2] as number, waiting[i + 3] as number)
     }
   }

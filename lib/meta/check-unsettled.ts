@@ -15,7 +15,7 @@ const PLANS: ReadonlyMap<number, Struct<Shape>> = new Map([
 ])
 
 /** Fields of an intent that name an inode whose names or links may not fit yet. */
-const INODES = ['number', 'parent', 'toParent', 'child', 'other']
+const INODES = ['parent', 'toParent', 'child', 'other']
 
 /** What rests on the intent of a member: a frozen directory, or a held name. */
 interface Dependent {

@@ -11,7 +11,6 @@ import { Router } from './router.js'
 import { Served } from './served.js'
 import { Stream } from './stream.js'
 
-/** Calls of one rank that may be under way from this node to one other. */
 const CREDITS = 128
 
 /** When a peer is greeted again that was not ready for it. */
@@ -37,7 +36,7 @@ export class Node {
     const services = new Services()
     const observe: Observe = (seconds, nanoseconds) => share?.meta.stamps.observe(seconds, nanoseconds)
     const stream = share === undefined ? undefined : new Stream(share.meta, turn)
-    const settings = { epoch, timeoutMs, credits: CREDITS }
+    const settings = { epoch, timeoutMs, credits: parts.credits ?? CREDITS }
     this.#clock = clock
     this.#client = new RpcClient(transport, clock, settings, observe, stream ?? { acknowledged: 0 })
     this.sent = this.#client.sent

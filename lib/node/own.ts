@@ -54,6 +54,7 @@ class OwnStep implements Asked<AnyMethod> {
   readonly origin: Origin
   readonly #steps: OwnSteps
   isRecorded = false
+  isAbandoned = false
   /** Undefined as long as nobody has asked again. */
   waiter: { done: CallDone<AnyMethod>; late: (error: number) => void } | undefined
 
@@ -152,6 +153,15 @@ export class OwnSteps {
     const step = new OwnStep(this, this.#member, method, { client: this.#client, sequence }, 0)
     this.#changing.set(sequence, step)
     return step
+  }
+
+  /** The intent that these sequences belong to has never been: what has not begun of it must not begin. */
+  abandon(first: number, last: number): void {
+    for (const [sequence, step] of this.#changing) {
+      if (sequence < first || sequence > last) continue
+      step.isAbandoned = true
+      this.#changing.delete(sequence)
+    }
   }
 
   record(step: OwnStep, reply: ReplyOf<AnyMethod>): void {

@@ -12,6 +12,8 @@ export interface NodeParts {
   readonly epoch: number
   /** How long a call waits for a peer that is away; Infinity: for ever. */
   readonly timeoutMs: number
+  /** Calls of one rank that may be under way from this node to one other. */
+  readonly credits?: number
   readonly positions: Positions
   readonly transport: Transport
   readonly pool: BufferPool

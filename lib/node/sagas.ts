@@ -299,9 +299,10 @@ export class Sagas {
   #undone(saga: AnySaga): void {
     if (!saga.isAlive) return
     saga.isAlive = false
-    const { meta, stream, names, router, clock, turn } = this.#parts
+    const { meta, stream, names, router, own, clock, turn } = this.#parts
     const { id, plan, fields, asked } = saga
     if (meta.intents.get(id) === undefined) {
+      own.abandon(id * SEQUENCES, id * SEQUENCES + SEQUENCES - 1)
       stream.drop(id)
       for (const name of plan.names(fields)) names.free(name, router.self, id)
       plan.ended?.(fields)

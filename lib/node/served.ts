@@ -169,7 +169,10 @@ export class Served {
     })
     const move = new MovePlan(serving, (fields, asked) => moves.rename(fields, asks(asked), fields))
     const across = new MoveAcrossPlan(serving, line, (fields, asked) => moves.renameAcross(fields, asks(asked), fields))
-    const link = new LinkPlan(serving, (fields, asked) => moves.link(fields, asks(asked)))
+    const link = new LinkPlan(serving, (fields, asked) => {
+      const { child: number, childGeneration: generation } = fields
+      moves.link({ ...fields, number, generation }, asks(asked))
+    })
     new NameServices(serving, this.#graves)
     const removals = new RemovalServices(serving, removal)
     const entries = new EntryServices(serving, this.#graves, removal)

@@ -191,8 +191,8 @@ export class RpcServer implements Answering {
     const answered = (error: number): void => {
       if (sequence !== 0) this.#changing.delete(incoming.key)
       this.#giveBack(incoming.slot)
-      // Whether it is safe cannot be told: whoever has asked for that has to ask again.
-      const status = result >= 0 && error < 0 ? (speaker.isDurable ? -EINPROGRESS : error) : Math.min(result, 0)
+      // What was undone, or may be lost, says nothing, be it an error; whoever has asked for good has to ask again.
+      const status = error === 0 ? Math.min(result, 0) : speaker.isDurable ? -EINPROGRESS : error
       this.#send(incoming, status, status < 0 ? null : fields, status < 0 ? 0 : result)
     }
     if (isDone && speaker.isDurable) this.#ports.onceDurable(answered)

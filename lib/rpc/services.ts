@@ -19,6 +19,8 @@ export interface Asked<M> {
   readonly origin: Origin | null
   /** Milliseconds since it was asked for first; AGE_UNKNOWN after a restart of the asker. */
   readonly ageMs: number
+  /** Nobody wants it any more: where it has waited, and has not begun, it must not begin. */
+  readonly isAbandoned?: boolean
   /** Where the data that came with it is in the pool's memory, and how much, until it is answered. */
   readonly at: number
   readonly bytes: number

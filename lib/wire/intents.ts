@@ -59,7 +59,7 @@ export const REMOVAL = {
 export const MOVE = { ...COMMON, ...DIRECTORY, ...CHILD, ...OTHER, ...TO } as const
 
 /** An inode of this node gets one more name. */
-export const LINK = { ...COMMON, number: 'u64', generation: 'u32', ...DIRECTORY, name: 'bytes' } as const
+export const LINK = { ...COMMON, ...CHILD, ...DIRECTORY, name: 'bytes' } as const
 
 /** A name that the intent of a peer holds here, and since when. */
 export const HeldNameRecord = new Struct({ ...DIRECTORY, seconds: 'i64', nanoseconds: 'u32', name: 'bytes' })

@@ -9,7 +9,7 @@ export interface Method<Q extends Shape, R extends Shape> {
   readonly number: number
   readonly request: Struct<Q>
   readonly reply: Struct<R>
-  /** It may take for ever, so it takes no credit. */
+  /** It may take for ever, or waits for somebody who asks by the same rank, so it takes no credit. */
   readonly isPatient?: boolean
   /**
    * Who serves a method may have to ask others, but only by methods of a higher rank; and each rank has credits of its
@@ -38,6 +38,11 @@ function changes<Q extends Shape, R extends Shape>(number: number, name: string,
 const ranked = <Q extends Shape, R extends Shape>(rank: Rank, method: Method<Q, R>): Method<Q, R> => ({
   ...method,
   rank,
+})
+
+const patient = <Q extends Shape, R extends Shape>(method: Method<Q, R>): Method<Q, R> => ({
+  ...method,
+  isPatient: true,
 })
 
 /** A directory: whoever is asked about its entries need not have its inode. */
@@ -230,13 +235,15 @@ const CLAIM = { saga: 'u64', ...STAMP } as const
  * `links`: subdirectories that the directory gains, apart from one that is replaced for good. The reply is what was
  * replaced, or zeros. EAGAIN: an older intent has the name, or another child than expected; nothing was done.
  */
-export const DentryPut = ranked(
-  1,
-  changes(
-    26,
-    'DentryPut',
-    { ...DIRECTORY, replace: 'u32', ...CHILD, expected: 'u64', links: 'i64', ...CLAIM, name: 'bytes' },
-    CHILD,
+export const DentryPut = patient(
+  ranked(
+    1,
+    changes(
+      26,
+      'DentryPut',
+      { ...DIRECTORY, replace: 'u32', ...CHILD, expected: 'u64', links: 'i64', ...CLAIM, name: 'bytes' },
+      CHILD,
+    ),
   ),
 )
 
@@ -244,7 +251,9 @@ export const DentryPut = ranked(
 export const DentryPeek = ranked(2, reads(68, 'DentryPeek', { ...DIRECTORY, name: 'bytes' }, CHILD))
 
 /** Holds a name, which others then wait for, until DentryTake of the same saga. ENOENT. */
-export const DentryHold = ranked(1, changes(62, 'DentryHold', { ...DIRECTORY, ...CLAIM, name: 'bytes' }, CHILD))
+export const DentryHold = patient(
+  ranked(1, changes(62, 'DentryHold', { ...DIRECTORY, ...CLAIM, name: 'bytes' }, CHILD)),
+)
 
 /**
  * Ends the hold of a name. `take` 1: its entry goes, or becomes `child`'s where that is not 0. `links`: subdirectories
@@ -337,8 +346,5 @@ export const Statfs = reads(
 /** The reply is the lock in the way; its type is F_UNLCK where there is none. */
 export const LockTest = reads(21, 'LockTest', { ...INODE, ...LOCK }, LOCK)
 /** `wait` 1: waits until it is free; LockInterrupt of the same `id` ends that. Setting a lock twice sets it once. */
-export const LockSet = {
-  ...reads(22, 'LockSet', { ...INODE, ...LOCK, wait: 'u32', id: 'bytes' }, {}),
-  isPatient: true,
-}
+export const LockSet = patient(reads(22, 'LockSet', { ...INODE, ...LOCK, wait: 'u32', id: 'bytes' }, {}))
 export const LockInterrupt = reads(23, 'LockInterrupt', { id: 'bytes' }, {})

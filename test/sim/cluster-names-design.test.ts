@@ -357,6 +357,58 @@ t.test(
   },
 )
 
+t.test(
+  'the node of a directory is away: what was made in it is there, and the directory hears of it later',
+  async (t) => {
+    for (const asker of [1, 2]) {
+      const { world, clients } = stage(asker)
+      const client = clients[asker] as NamesClient
+      const directory = directoryOn(client, 0)
+      const before = inodeOf(client, directory)
+      const [file, below] = [client.nameOn(directory, 'f', 1), client.nameOn(directory, 'b', 1)]
+      world.crash(0, 'process')
+      for (const [name, mode] of [
+        [file, FILE],
+        [below, DIRECTORY],
+      ] as const) {
+        const took = timeOf(world, () => t.equal(client.mknod(directory, name, mode), -EIO))
+        t.ok(took >= TIMEOUT_MS && took < TIMEOUT_MS + 1000, `after ${took} ms`)
+      }
+      world.restart(0)
+      world.gather()
+      world.rest(2000)
+      t.ok(client.lookup(directory, file) > 0 && client.lookup(directory, below) > 0)
+      t.ok(later(inodeOf(client, directory), before))
+      t.equal(inodeOf(client, directory).nlink, before.nlink + 1)
+      world.settle()
+      t.strictSame(world.audit(), [])
+    }
+  },
+)
+
+t.test('a node without a store sees and does what the others do', async (t) => {
+  const { world, clients } = stage(1, { storeless: 1 })
+  const [a] = clients
+  const guest = clients[3 as 0]
+  const directory = guest.mknod(ROOT, 'd', DIRECTORY)
+  t.ok(directory > 0)
+  t.equal(a.walk(['d']), directory)
+  const file = guest.create(directory, 'f', FILE)
+  t.equal(guest.write(file, 'from a guest'), 12)
+  t.equal(a.unlink(directory, 'f'), 0)
+  t.equal(guest.read(file), 'from a guest', 'what it has open stays')
+  guest.release(file)
+  const unnamed = guest.tmpfile(directory, 0o600)
+  t.equal(guest.link(unnamed, directory, 'g'), unnamed)
+  guest.release(unnamed)
+  t.equal(guest.rename(directory, 'g', ROOT, 'g'), 0)
+  t.equal(a.lookup(ROOT, 'g'), unnamed)
+  t.equal(guest.rmdir(ROOT, 'd'), 0)
+  world.rest(100)
+  world.settle()
+  t.strictSame(world.audit(), [])
+})
+
 t.test('a move whose other node dies in its middle is done when that comes back', async (t) => {
   let hung = 0
   for (let at = 0; at < 14; at++) {

@@ -2,7 +2,6 @@
  * Many operations on few names at a time, without end and without a look at what they say: nobody may wait for ever,
  * and in the end everything fits together.
  */
-import { EIO } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import type { Done } from '../../lib/ports.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
@@ -117,7 +116,7 @@ export class NamesCrowd {
   #trouble(hands: number): void {
     const { prng, world } = this
     const kind = prng.pick(this.#options.troubles)
-    const node = prng.below(this.clients.length)
+    const node = prng.below(this.#options.members)
     if (kind === 'break') {
       world.break(node, (node + 1 + prng.below(this.clients.length - 1)) % this.clients.length, prng.below(50))
       return
@@ -140,6 +139,3 @@ export class NamesCrowd {
     else if (client.node.isOn) this.world.clock.after(20, () => this.#whenReady(client, hands))
   }
 }
-
-/** No call says this as long as every node is there. */
-export const IN_TROUBLE_ONLY: readonly number[] = [-EIO]

@@ -143,6 +143,10 @@ export interface WorldOptions {
   /** How many positions there are: few make names share them. */
   readonly positions?: number
   readonly delayMsMax?: number
+  /** Calls of a rank that may be under way from one node to another. */
+  readonly credits?: number
+  /** Nodes without a store, after the members. */
+  readonly storeless?: number
   /** Breaks a promise that the stores keep, as a mistake of ours would. */
   readonly plant?: Plant
 }
@@ -159,6 +163,7 @@ export class NamesWorld {
   readonly faults: string[] = []
   readonly positions: Positions
   readonly hash: Hash32
+  readonly #options: WorldOptions
   readonly #plant: Plant
   isArmed = false
   /** Channels of the session between two nodes, the one with the lower number first. */
@@ -166,26 +171,30 @@ export class NamesWorld {
   readonly #cutOff = new Set<number>()
   #mayFail = false
 
-  constructor(prng: Prng, { members, positions = 2 ** 32, delayMsMax = 3, plant = (kv) => kv }: WorldOptions) {
+  constructor(prng: Prng, options: WorldOptions) {
+    const { members, positions = 2 ** 32, delayMsMax = 3, plant = (kv) => kv, storeless = 0 } = options
     this.prng = prng
+    this.#options = options
     this.#plant = plant
     this.network = new SimNetwork(prng, this.clock)
     this.network.weather.delayMsMax = delayMsMax
     this.hash = weakHash(positions)
     this.positions = new Positions(this.hash)
-    for (let index = 0; index < members; index++) this.nodes.push(new NamesNode(index, this.clock, prng))
+    for (let index = 0; index < members + storeless; index++) {
+      this.nodes.push(new NamesNode(index, this.clock, prng))
+    }
     for (const node of this.nodes) this.#boot(node)
     this.gather()
   }
 
   owner(position: number): number {
-    return position % this.nodes.length
+    return position % this.#options.members
   }
 
   /** Lets time pass until all nodes are up and know each other. */
   gather(): void {
-    const isWhole = ({ isReady, node, share }: NamesNode): boolean =>
-      isReady && node.router.areUp(node.router.everybody()) && share.opens.isKnown
+    const isWhole = ({ isReady, node, share, index }: NamesNode): boolean =>
+      isReady && node.router.areUp(node.router.everybody()) && (this.#isStoreless(index) || share.opens.isKnown)
     for (let left = EVENTS_MAX; !this.nodes.every(isWhole); left--) {
       if (left === 0) throw new Error('the nodes never get to know each other')
       this.step()
@@ -319,7 +328,8 @@ export class NamesWorld {
   /** What the stores say that is wrong, or not finished. */
   audit(): string[] {
     const found: string[] = []
-    const members = this.nodes.map(({ index, kv, disk, client }) => ({
+    const stores = this.nodes.slice(0, this.#options.members)
+    const members = stores.map(({ index, kv, disk, client }) => ({
       id: client.subarray(0, 8),
       kv,
       hash: this.hash,
@@ -347,8 +357,12 @@ export class NamesWorld {
     if (this.owner(0) === index) meta.format(0o755, 0, 0, CHUNK_BITS)
     node.incarnation++
     node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
-    const peers = this.nodes.map((peer) => peer.index).filter((peer) => peer !== index)
+    const peers = this.nodes.map((peer) => peer.index).filter((peer) => peer !== index && !this.#isStoreless(peer))
     node.isOn = true
+    if (this.#isStoreless(index)) {
+      this.#serve(node, log)
+      return
+    }
     node.share.recover((error) => {
       if (error === 0) this.#serve(node, log)
       // Somebody tries again.
@@ -363,8 +377,9 @@ export class NamesWorld {
     const { pool, index, clock, share } = node
     const turn = new Turn(share.meta, (step) => void clock.after(0, step))
     const transport = new SimTransport(this.network, pool)
+    const isStoreless = this.#isStoreless(index)
     const owners = {
-      members: this.nodes.length,
+      members: this.#options.members,
       owner: (position: number) => this.owner(position),
       idOf: (member: number) => (this.nodes[member] as NamesNode).client.subarray(0, 8),
     }
@@ -373,12 +388,13 @@ export class NamesWorld {
     turn.onEnd((failure) => {
       for (const [operation, result] of node.returning.splice(0)) {
         node.running.delete(operation)
-        operation.end(failure < 0 && result >= 0 ? failure : result)
+        operation.end(failure < 0 ? failure : result)
       }
     })
     node.node = new Node({
-      ...{ self: index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions },
-      ...{ transport, pool, clock, log, turn, share },
+      ...{ self: isStoreless ? -1 : index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions },
+      ...{ transport, pool, clock, log, turn, share: isStoreless ? undefined : share },
+      credits: this.#options.credits ?? 128,
       // What nobody holds is to be gone at once, so that a check finds what stays for ever.
       graceMs: 0,
     })
@@ -390,9 +406,15 @@ export class NamesWorld {
     node.fs = new Cluster(node.node, pool)
     node.isUp = true
     for (const peer of this.nodes) {
-      if (peer !== node) clock.after(this.prng.below(NOTICE_MS), () => this.#meet(node, peer))
+      // Those without a store have nothing for each other.
+      if (peer === node || (isStoreless && this.#isStoreless(peer.index))) continue
+      clock.after(this.prng.below(NOTICE_MS), () => this.#meet(node, peer))
     }
     this.#start(node)
+  }
+
+  #isStoreless(index: number): boolean {
+    return index >= this.#options.members
   }
 
   #start(node: NamesNode): void {

@@ -99,7 +99,8 @@ t.test('intents', async (t) => {
   const { batch, records } = store()
   const intents = new Intents(batch)
   const common = { client: range('0123456789abcdef'), sequence: 6, seconds: 7, nanoseconds: 8, error: 9 }
-  const link = { ...common, number: 0x1122, generation: 2, parent: 1, parentGeneration: 0, name: range('n') }
+  const inode = { child: 0x1122, childGeneration: 2, kind: 0o100000 }
+  const link = { ...common, ...inode, parent: 1, parentGeneration: 0, name: range('n') }
   intents.put(0x50, 3, 2, new Struct(LINK), link)
   t.strictSame(records(), [
     [
@@ -107,7 +108,7 @@ t.test('intents', async (t) => {
       plain(`53 01 03 02
         10000000 30313233343536373839616263646566
         0600000000000000 0700000000000000 08000000 09000000
-        2211000000000000 02000000 0100000000000000 00000000 01000000 6e000000`),
+        2211000000000000 02000000 00800000 0100000000000000 00000000 01000000 6e000000`),
     ],
   ])
   const child = { child: 1, childGeneration: 2, kind: 3 }

@@ -1,4 +1,3 @@
-import { S_IFMT } from '../../base/mode.js'
 import type { AnyValues } from '../../rpc/call.js'
 import type { AnyMethod, Asked } from '../../rpc/services.js'
 import { unlinked } from '../../share/context.js'
@@ -41,16 +40,16 @@ export class LinkPlan implements Plan<LinkFields> {
     return Link as unknown as AnyMethod
   }
 
-  reply({ number, generation }: LinkFields): AnyValues {
-    const inode = this.#serving.share.meta.find(number)
-    return { inode: inode?.generation === generation ? { ...inode } : null }
+  /** Null where the inode has lost this name already, and all others. */
+  reply({ child, childGeneration }: LinkFields): AnyValues {
+    const inode = this.#serving.share.meta.find(child)
+    return { inode: inode?.generation === childGeneration ? { ...inode } : null }
   }
 
-  #put({ number, generation, parent, parentGeneration, name }: LinkFields, saga: number): Question {
-    const { router, share } = this.#serving
-    return question(router.ofDentry(parent, name), DentryPut, {
+  #put({ child, childGeneration, kind, parent, parentGeneration, name }: LinkFields, saga: number): Question {
+    return question(this.#serving.router.ofDentry(parent, name), DentryPut, {
       ...{ parent, parentGeneration, name, replace: KEEP, expected: 0, links: 0, saga },
-      ...{ child: number, childGeneration: generation, kind: share.meta.inode(number).mode & S_IFMT },
+      ...{ child, childGeneration, kind },
       // It holds no name while it waits for one, so it may wait for everybody.
       ...{ seconds: 0, nanoseconds: 0 },
     })
@@ -59,7 +58,7 @@ export class LinkPlan implements Plan<LinkFields> {
   #end(fields: LinkFields, { result, reply }: Answer): number {
     if (reply !== null) return END
     const { meta, context } = this.#serving.share
-    const inode = meta.inode(fields.number)
+    const inode = meta.inode(fields.child)
     fields.error = -result
     inode.nlink--
     meta.stamp(inode, false)

@@ -24,6 +24,12 @@ import type { Serving } from './serving.js'
 type Put = RequestOf<typeof DentryPut>
 type Child = ReplyOf<typeof DentryPut>
 
+/** A request that has waited. */
+interface Waiting {
+  readonly isAbandoned?: boolean
+  answer(error: number, reply: null): void
+}
+
 const NOTHING: Child = { child: 0, childGeneration: 0, kind: 0 }
 
 /** An intent that is older than this looks whether the directory is there still: its grave may be gone. */
@@ -203,7 +209,8 @@ export class EntryServices {
     return childOf(this.#dentry)
   }
 
-  #retry(asked: { answer(error: number, reply: null): void }, error: number, step: () => void): void {
+  #retry(asked: Waiting, error: number, step: () => void): void {
+    if (asked.isAbandoned === true) return
     if (error < 0) asked.answer(error, null)
     else this.#serving.guard(step, (failed) => asked.answer(failed, null))
   }

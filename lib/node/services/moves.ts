@@ -1,7 +1,7 @@
 import { EEXIST, EINVAL, EMLINK, ENOENT, EPERM, EREMOTE, fail } from '../../base/errno.js'
 import { bytesOf, copyOf, ROOT_INODE } from '../../base/ids.js'
 import { LINKS_MAX } from '../../base/limits.js'
-import { S_IFDIR } from '../../base/mode.js'
+import { S_IFDIR, S_IFMT } from '../../base/mode.js'
 import { Dentry } from '../../meta/dentries.js'
 import type { AnyMethod, Asked } from '../../rpc/services.js'
 import { setUnnamed } from '../../share/context.js'
@@ -112,7 +112,9 @@ export class MoveServices {
     }
     inode.nlink++
     share.meta.stamp(inode, false)
-    sagas.begin(this.#plans.link, { ...request, ...this.#now(), error: 0 }, asked as unknown as Asked<AnyMethod>)
+    const child = { child: number, childGeneration: generation, kind: inode.mode & S_IFMT }
+    const fields = { ...request, ...child, ...this.#now(), error: 0 }
+    sagas.begin(this.#plans.link, fields, asked as unknown as Asked<AnyMethod>)
   }
 
   #now(): Since {

@@ -118,7 +118,7 @@ export class OpenServices {
   }
 
   #isThere(number: number, generation: number): boolean {
-    return this.#serving.share.meta.find(number)?.generation === generation
+    return this.#serving.isHere(number) && this.#serving.share.meta.find(number)?.generation === generation
   }
 }
 
