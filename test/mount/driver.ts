@@ -209,7 +209,10 @@ export class Driver {
     this.#socket = socket.then((socket) => {
       socket.on('error', () => undefined)
       socket.once('close', () => this.end())
-      createInterface({ input: socket }).on('line', (line) => this.#receive(line))
+      // A process that is killed resets its connection, which the reader of lines hears of, too.
+      const lines = createInterface({ input: socket })
+      lines.on('error', () => undefined)
+      lines.on('line', (line) => this.#receive(line))
       const who = user === undefined ? null : [user.uid, user.gid, user.groups ?? []]
       socket.write(`${JSON.stringify([directory, who])}\n`)
       return socket
