@@ -48,9 +48,11 @@ export function directoryFor(context: Context, number: number, name: ByteRange):
 /** Frees an inode that has no name, or remembers that it has to be freed once nobody holds it. */
 export function unlinked(context: Context, inode: Inode): void {
   const { lingering, meta } = context
-  // Where room is short it is needed more.
-  if (meta.canGrow) lingering?.add(inode.number)
-  else lingering?.end()
+  if (lingering !== null) {
+    // Where room is short it is needed more.
+    if (meta.canGrow) lingering.add(inode.number)
+    else lingering.end()
+  }
   if (!isHeld(context, inode.number)) {
     freeInode(context, inode)
     return

@@ -2,74 +2,105 @@
 import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { TestCluster } from './cluster.js'
-import { type Calls, errnoOf } from './driver.js'
+import { type Calls, type Driver, errnoOf } from './driver.js'
 import type { TestMount } from './harness.js'
 
 const FILES = 60
 const names = Array.from({ length: FILES }, (_, index) => `f${index}`)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Which files can be looked at, as "ok" or an errno, by name. */
-async function look(sys: Calls): Promise<Map<string, string>> {
-  const outcomes = await Promise.all(names.map(async (name) => [name, await errnoOf(sys.stat(`d/${name}`))] as const))
-  return new Map(outcomes)
+interface Scene {
+  readonly cluster: TestCluster
+  readonly alive: TestMount
+  /** It has neither the root directory nor {@link directory}: the way to all files leads past it. */
+  readonly victim: TestMount
+  readonly directory: string
 }
 
-async function populated(t: Test, options: readonly string[]): Promise<[TestCluster, TestMount, TestMount]> {
+/** Which files can be looked at, as "ok" or an errno. */
+async function look(sys: Calls, directory: string): Promise<string[]> {
+  const outcomes = await Promise.all(names.map(async (name) => await errnoOf(sys.stat(`${directory}/${name}`))))
+  return [...new Set(outcomes)].sort()
+}
+
+async function populated(t: Test, options: readonly string[]): Promise<Scene> {
   const cluster = await TestCluster.start(t, 3, { options: ['chunk=64KiB', ...options], mayFail: true })
-  const { sys } = cluster.node(0).driver()
-  await sys.mkdir('d')
-  for (const name of names) await sys.put(`d/${name}`, `${name} `.repeat(20))
-  return [cluster, cluster.node(0), cluster.node(2)]
+  const ofRoot = await cluster.ownerOf(1)
+  const [victim, other] = cluster.nodes.filter((node) => node !== ofRoot) as [TestMount, TestMount]
+  const { sys } = other.driver()
+  for (let attempt = 0; ; attempt++) {
+    const directory = `d${attempt}`
+    await sys.mkdir(directory)
+    if ((await cluster.ownerOf(await sys.inode(directory))) === victim) continue
+    for (const name of names) await sys.put(`${directory}/${name}`, `${name} `.repeat(20))
+    return { cluster, alive: other, victim, directory }
+  }
+}
+
+/** Processes in the mount, all of them there: they begin by going into it. */
+async function processes(mount: TestMount, count: number): Promise<Driver[]> {
+  const drivers: Driver[] = []
+  for (let made = 0; made < count; made++) {
+    const driver = mount.driver()
+    await driver.pid
+    drivers.push(driver)
+  }
+  return drivers
 }
 
 t.test('killed: its share is EIO after timeo, never ENOENT and never a short listing; then all is there', async (t) => {
-  const [cluster, alive, victim] = await populated(t, ['timeo=2'])
-  const drivers = names.map(() => alive.driver())
+  const { cluster, alive, victim, directory } = await populated(t, ['timeo=2'])
+  const drivers = await processes(alive, FILES)
+  const [{ sys }] = drivers as [Driver]
   await victim.kill()
   const outcomes = await Promise.all(
-    drivers.map(async ({ sys }, index) => await errnoOf(sys.stat(`d/${names[index]}`))),
+    drivers.map(async (driver, index) => await errnoOf(driver.sys.stat(`${directory}/${names[index]}`))),
   )
   t.strictSame([...new Set(outcomes)].sort(), ['EIO', 'ok'], 'some lie with it, and some do not')
-  t.equal(await errnoOf(alive.driver().sys.list('d')), 'EIO')
+  t.equal(await errnoOf(sys.list(directory)), 'EIO')
   await victim.mount()
-  const { sys } = alive.driver()
-  t.strictSame([...new Set((await look(sys)).values())], ['ok'])
-  t.equal((await sys.list('d')).length, FILES)
-  for (const name of names) t.equal(await victim.driver().sys.readAll(`d/${name}`), `${name} `.repeat(20))
-  await cluster.all(async (node) => t.equal((await node.driver().sys.list('d')).length, FILES))
+  t.strictSame(await look(sys, directory), ['ok'])
+  t.equal((await sys.list(directory)).length, FILES)
+  for (const name of names) t.equal(await victim.driver().sys.readAll(`${directory}/${name}`), `${name} `.repeat(20))
+  await cluster.all(async (node) => t.equal((await node.driver().sys.list(directory)).length, FILES))
 })
 
 t.test('killed and back in time: calls have waited, and are answered', async (t) => {
-  const [, alive, victim] = await populated(t, ['timeo=30'])
-  const writers = names.map((name) => [alive.driver().sys, name] as const)
+  const { alive, victim, directory } = await populated(t, ['timeo=30'])
+  const writers = await processes(alive, FILES)
   await victim.kill()
-  const writes = writers.map(async ([sys, name]) => await errnoOf(sys.put(`d/${name}.new`, name)))
+  const writes = writers.map(
+    async ({ sys }, index) => await errnoOf(sys.put(`${directory}/${names[index]}.new`, names[index] as string)),
+  )
   await sleep(500)
   await victim.mount()
   t.strictSame([...new Set(await Promise.all(writes))], ['ok'])
   const { sys } = victim.driver()
-  for (const name of names) t.equal(await sys.readAll(`d/${name}.new`), name)
-  t.equal((await sys.list('d')).length, 2 * FILES)
+  for (const name of names) t.equal(await sys.readAll(`${directory}/${name}.new`), name)
+  t.equal((await sys.list(directory)).length, 2 * FILES)
 })
 
 t.test('stopped, and going on', async (t) => {
-  const [, alive, victim] = await populated(t, ['timeo=30'])
+  const { alive, victim, directory } = await populated(t, ['timeo=30'])
+  const writers = await processes(alive, FILES)
   process.kill(victim.pid, 'SIGSTOP')
-  const writers = names.map((name) => [alive.driver().sys, name] as const)
-  const writes = writers.map(async ([sys, name]) => await errnoOf(sys.put(`d/${name}`, `after ${name}`)))
+  const writes = writers.map(
+    async ({ sys }, index) => await errnoOf(sys.put(`${directory}/${names[index]}`, `after ${names[index]}`)),
+  )
   await sleep(8000)
   process.kill(victim.pid, 'SIGCONT')
   t.strictSame([...new Set(await Promise.all(writes))], ['ok'])
-  for (const name of names) t.equal(await victim.driver().sys.readAll(`d/${name}`), `after ${name}`)
+  for (const name of names) t.equal(await victim.driver().sys.readAll(`${directory}/${name}`), `after ${name}`)
 })
 
 t.test('a process that waits for a dead node can be killed', async (t) => {
-  const [, alive, victim] = await populated(t, ['hard'])
-  const drivers = names.map(() => alive.driver())
+  const { alive, victim, directory } = await populated(t, ['hard'])
+  const drivers = await processes(alive, FILES)
   const pids = await Promise.all(drivers.map(({ pid }) => pid))
   await victim.kill()
-  const calls = drivers.map(async ({ sys }, index) => await errnoOf(sys.stat(`d/${names[index]}`)).catch(() => 'ended'))
+  const calls = drivers.map(async ({ sys }, index) => {
+    return await errnoOf(sys.stat(`${directory}/${names[index]}`)).catch(() => 'ended')
+  })
   await sleep(500)
   for (const pid of pids) process.kill(pid, 'SIGKILL')
   const outcomes = new Set(await Promise.all(calls))
@@ -90,9 +121,10 @@ t.test('a process that waits for a dead node can be killed', async (t) => {
 })
 
 t.test('back with an empty store: refused, and the others say so', async (t) => {
-  const [, alive, victim] = await populated(t, ['timeo=2', 'wait=5'])
+  const { alive, victim, directory } = await populated(t, ['timeo=2', 'wait=5'])
+  const [{ sys }] = (await processes(alive, 1)) as [Driver]
   await victim.kill()
   rmSync(victim.store, { recursive: true })
   await t.rejects(victim.mount())
-  t.equal(await errnoOf(alive.driver().sys.list('d')), 'EIO')
+  t.equal(await errnoOf(sys.list(directory)), 'EIO')
 })

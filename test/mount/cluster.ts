@@ -2,10 +2,14 @@
  * A cluster of mounts on this machine for a test: each node has its own process, store and mountpoint, and they reach
  * each other over the loopback interface. Whatever happens, nothing stays.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { SERIAL_SPAN } from '../../lib/base/ids.js'
+import { loadHash32 } from '../../lib/native/hash.js'
+import { Ring } from '../../lib/ring/ring.js'
+import { decodeSuperblock, type Superblock } from '../../lib/wire/superblock.js'
 import { checkStores, type MountSettings, run, TestMount } from './harness.js'
 
 const KEYGEN = fileURLToPath(new URL('../../../scripts/keygen', import.meta.url))
@@ -44,6 +48,16 @@ export class TestCluster {
     const node = this.nodes[index]
     if (node === undefined) throw new Error(`there is no node ${index}`)
     return node
+  }
+
+  /** The node that has an inode, as the ring of their stores says. */
+  async ownerOf(inode: number): Promise<TestMount> {
+    const superblocks = this.nodes.map(({ store }) => decodeSuperblock(readFileSync(`${store}/superblock`)))
+    const { members, ringEpoch, virtualNodes } = superblocks[0] as Superblock
+    const ids = members.map(({ id }) => new Uint8Array(Buffer.from(id, 'hex')))
+    const ring = new Ring({ epoch: ringEpoch, members: ids, virtualNodes }, await loadHash32())
+    const { id } = members[ring.owner(Math.floor(inode / SERIAL_SPAN))] as { id: string }
+    return this.node(superblocks.findIndex(({ memberId }) => memberId === id))
   }
 
   async all(step: (node: TestMount) => Promise<unknown>): Promise<void> {
