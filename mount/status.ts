@@ -1,7 +1,6 @@
 /** What `chfsctl status` shows of one mount. */
 
-/** `up`: it can be asked. `suspected`: it is away. `left`: it has said so. `absent`: it has not come yet. */
-export type MemberState = 'up' | 'suspected' | 'left' | 'absent'
+import type { MembershipStatus } from '../lib/node/membership.js'
 
 export interface Capacity {
   readonly totalBytes: number
@@ -11,20 +10,7 @@ export interface Capacity {
 }
 
 /** Of the node that serves the mount, as that knows it. */
-export interface NodeStatus {
-  /** 32 hexadecimal digits. */
-  readonly clusterId: string
-  readonly epoch: number
-  /** In the order of the list. */
-  readonly members: readonly {
-    /** Empty for a node that is alone. */
-    readonly name: string
-    readonly id: string
-    readonly state: MemberState
-    readonly isSelf: boolean
-  }[]
-  /** Mounts without a store that are here. */
-  readonly clients: number
+export interface NodeStatus extends MembershipStatus {
   /** Of all members together; null where one of them could not be asked. */
   readonly capacity: Capacity | null
 }

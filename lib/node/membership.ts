@@ -80,9 +80,19 @@ export interface MembershipEvents {
 export type MemberState = 'up' | 'suspected' | 'left' | 'absent'
 
 export interface MembershipStatus {
+  /** 32 hexadecimal digits. */
   readonly clusterId: string
   readonly epoch: number
-  readonly members: readonly { readonly name: string; readonly id: string; readonly state: MemberState }[]
+  /** In the order of the list. */
+  readonly members: readonly {
+    /** Empty for a node that is alone. */
+    readonly name: string
+    /** 16 hexadecimal digits; empty where it is not known yet. */
+    readonly id: string
+    readonly state: MemberState
+    readonly isSelf: boolean
+  }[]
+  /** Mounts without a store that are here. */
   readonly clients: number
 }
 
@@ -96,8 +106,6 @@ export class Membership {
   readonly #formation: Formation
   readonly #channels: Channels
   readonly #meeting: Meeting
-  /** Those that could be asked once. */
-  readonly #seen = new Set<Peer>()
   #isReady = false
   #isOver = false
   /** It has said goodbye, and waits for the others to hear it. */
@@ -116,19 +124,17 @@ export class Membership {
     this.#ports = ports
     this.#settings = settings
     this.#events = events
-    this.#identity = new Identity(settings, store, transport.address, random)
-    this.#peers = new Peers(settings.names, store === null ? -1 : settings.self)
-    this.#complaints = new Complaints(log)
-    this.#formation = new Formation(this.#identity, this.#peers, random)
+    const identity = new Identity(settings, store, transport.address, random)
+    const peers = new Peers(settings.names, store === null ? -1 : settings.self)
+    const complaints = new Complaints(log)
+    this.#identity = identity
+    this.#peers = peers
+    this.#complaints = complaints
+    this.#formation = new Formation(identity, peers, random)
     this.#channels = new Channels(transport, random, {
       served: (peer, channel, client) => events.peerServed(peer.number, channel, client),
       up: (peer, channel, client) => this.#up(peer, channel, client),
     })
-    const { identity, peers, complaints } = {
-      identity: this.#identity,
-      peers: this.#peers,
-      complaints: this.#complaints,
-    }
     this.#meeting = new Meeting(
       { control, clock, random, identity, peers, complaints },
       {
@@ -188,7 +194,8 @@ export class Membership {
     const members = this.#settings.names.map((name, index) => {
       const peer = this.#peers.member(index)
       const state = peer === undefined ? 'up' : this.#stateOf(peer)
-      return { name, id: peer === undefined ? id : (cluster.ids[index] ?? ''), state }
+      const isSelf = peer === undefined
+      return { name, id: isSelf ? id : (cluster.ids[index] ?? ''), state, isSelf }
     })
     const clients = [...this.#peers.clients].filter(({ isUp }) => isUp).length
     return { clusterId: cluster.clusterId, epoch: cluster.epoch, members, clients }
@@ -197,7 +204,7 @@ export class Membership {
   #stateOf(peer: Peer): MemberState {
     if (peer.isUp) return 'up'
     if (peer.hasLeft) return 'left'
-    return this.#seen.has(peer) ? 'suspected' : 'absent'
+    return peer.wasUp ? 'suspected' : 'absent'
   }
 
   #met(session: Session, peer: Peer, hello: Hello): void {
@@ -286,7 +293,7 @@ export class Membership {
   }
 
   #up(peer: Peer, channel: number, client: Uint8Array): void {
-    this.#seen.add(peer)
+    peer.wasUp = true
     this.#complaints.settled(peer)
     this.#ports.log.info({ member: peer.name }, 'connected')
     this.#events.peerUp(peer.number, channel, client)

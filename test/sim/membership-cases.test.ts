@@ -589,6 +589,17 @@ test('clients come and go', async (t) => {
   t.ok(of(world, 0).doneMs > 0, 'and nobody waits for it')
 })
 
+test('a client finds a member again that has left and come back', async (t) => {
+  const world = start(2, 1)
+  boot(world)
+  of(world, 1).leave()
+  world.pass(LINGER_MS + 5000)
+  t.equal(states(of(world, 2)), 'up,left')
+  at(world, 1).boot()
+  t.ok(world.until(() => world.isConnected, SETTLED_MS))
+  t.equal(states(of(world, 2)), 'up,up')
+})
+
 test('a client needs no other member than those that there are', async (t) => {
   const world = start(3, 1)
   for (const { index } of world.members) at(world, index).boot()

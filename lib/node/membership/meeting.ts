@@ -11,7 +11,7 @@
  * process that was stopped for a while hears what has arrived meanwhile before it gives anybody up.
  */
 import type { Clock, Control, ControlConnection, ControlEvents, Random } from '../../ports.js'
-import { type ControlMessage, decodeControl, encodeControl, type Hello } from '../../wire/control.js'
+import { type ControlMessage, decodeControl, encodeControl, type Hello, NO_ENTRY } from '../../wire/control.js'
 import type { Complaints } from './complaints.js'
 import type { Identity } from './identity.js'
 import { objection } from './objection.js'
@@ -116,8 +116,7 @@ export class Meeting {
   }
 
   #dial(peer: Peer): void {
-    if (this.#isOver || peer.isClient || peer.hasLeft || peer.session !== undefined || peer.isDialling) return
-    peer.cancelRedial = undefined
+    if (this.#isOver || !this.#isToBeDialled(peer)) return
     peer.isDialling = true
     let session: Session | undefined
     const opened = (connection: ControlConnection): void => {
@@ -143,10 +142,15 @@ export class Meeting {
     })
   }
 
+  /** A member that has left dials the others when it comes back, but no client. */
+  #isToBeDialled({ isClient, hasLeft, isDialling, session }: Peer): boolean {
+    const isAwaited = !hasLeft || this.#parts.identity.entry === NO_ENTRY
+    return !isClient && isAwaited && !isDialling && session === undefined
+  }
+
   /** Sooner or later, but not all at once. */
   #redial(peer: Peer): void {
-    if (this.#isOver || peer.isDialling || peer.isClient || peer.hasLeft) return
-    if (peer.session !== undefined || peer.cancelRedial !== undefined) return
+    if (this.#isOver || !this.#isToBeDialled(peer) || peer.cancelRedial !== undefined) return
     peer.redialMs = Math.min(REDIAL_MS_MAX, Math.max(REDIAL_MS_MIN, 2 * peer.redialMs))
     const delayMs = peer.redialMs * (0.5 + this.#parts.random.uint32() / 2 ** 33)
     peer.cancelRedial = this.#parts.clock.after(delayMs, () => {

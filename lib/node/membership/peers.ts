@@ -47,6 +47,8 @@ export class Peer {
   redialMs = 0
   /** Hellos sent to it. */
   attempts = 0
+  /** It could be asked once. */
+  wasUp = false
   /** What was last in the way. */
   reason = 'it has not been heard of'
   /** It has said goodbye. */
