@@ -3,15 +3,17 @@ import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { benchmarkBorder } from './border.js'
 import { buildClient, stamp } from './measure.js'
+import { benchmarkRpc } from './rpc.js'
 import { benchmarkScale } from './scale.js'
 import { benchmarkStorage } from './storage.js'
 
 const USAGE = `usage: npm run bench [-- SECTION…] [--repeats=N]
 
 Sections: border (a null file system on our border and on fuse-native), storage (the mount against the directory of its
-store), scale (a million files). Without arguments: all three. Results go to benchmarks/history.jsonl too.`
+store), scale (a million files), rpc (messages between nodes against ucx_perftest and Node's net). Without arguments:
+all of them. Results go to benchmarks/history.jsonl too.`
 
-const SECTIONS = ['border', 'storage', 'scale'] as const
+const SECTIONS = ['border', 'storage', 'scale', 'rpc'] as const
 const BYTES_NEEDED = 4 * 2 ** 30
 const FILES = 1_000_000
 
@@ -41,6 +43,7 @@ async function main(args: readonly string[]): Promise<void> {
     if (wants('border')) await benchmarkBorder(place('border'), repeats)
     if (wants('storage')) await benchmarkStorage(place('storage'), repeats)
     if (wants('scale')) await benchmarkScale(place('scale'), FILES)
+    if (wants('rpc')) await benchmarkRpc(place('rpc'), repeats)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

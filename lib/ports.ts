@@ -208,7 +208,8 @@ export interface Transport {
   expect(secret: Uint8Array): number
   /**
    * Connects a channel to the peer that is reached at `address`, by the number and the secret that the peer expects
-   * there. Only then may anything be sent on it. 0, or −EINVAL for an address that is none, or another errno.
+   * there. Only then may anything be sent on it; it goes out when the peer has connected its end, too. 0, or −EINVAL
+   * for an address that is none or this transport's own, or another errno.
    */
   connect(channel: number, address: Uint8Array, peerChannel: number, peerSecret: Uint8Array): number
   /** Ends a channel at once. Nothing of it is delivered any more; its open requests end with −ECONNRESET. */
@@ -232,14 +233,20 @@ export interface Transport {
     room: number,
     done: ReplyDone,
   ): number
-  /** Gives a request up: it ends with −ECANCELED, or with its reply where that is being received already. */
+  /**
+   * Gives a request up: it ends with −ECANCELED, or with its reply where that is being received already; in either
+   * case only when nobody touches its memory any more, as always.
+   */
   cancel(token: number): void
   /**
    * Sends the prepared head, and `bytes` at `at`, as the answer to the request `token` of this channel. The slot that
    * holds the data, if any (else −1), goes back to the pool when it is out, or when the channel fails.
    */
   reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void
-  /** Ends all channels and then calls `done`; nobody else is called back after that. */
+  /**
+   * Ends all channels, and with them their open requests, and then calls `done`; nobody is called back after that.
+   * Nothing may be asked any more.
+   */
   end(done: () => void): void
 }
 

@@ -15,6 +15,9 @@ namespace chfs::ucx {
 namespace {
 
 constexpr int kRoundsPerTurn = 8;
+/// After so many turns without anything to do, which take about a millisecond, it is not worth to turn in circles.
+constexpr uint32_t kFruitlessTurnsMax = 500;
+constexpr uint64_t kStuckMilliseconds = 1;
 constexpr size_t kRecordWords = sizeof(Record) / sizeof(int32_t);
 
 Napi::TypedArray MakeWords(Napi::Env env, napi_typedarray_type type, size_t bytes, void** data) {
@@ -127,7 +130,8 @@ void Transport::StartHandles(uv_loop_t* loop) {
   Assert(uv_poll_init(loop, &poll_, engine_->Descriptor()) == 0, "a worker can be polled");
   uv_prepare_init(loop, &prepare_);
   uv_idle_init(loop, &idle_);
-  poll_.data = prepare_.data = idle_.data = this;
+  uv_timer_init(loop, &timer_);
+  poll_.data = prepare_.data = idle_.data = timer_.data = this;
   uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* handle, int, int) {
     auto* self = static_cast<Transport*>(handle->data);
     self->is_armed_ = false;
@@ -141,7 +145,8 @@ void Transport::StartHandles(uv_loop_t* loop) {
   uv_unref(HandleOf(&poll_));
   uv_unref(HandleOf(&prepare_));
   uv_unref(HandleOf(&idle_));
-  handles_ = 3;
+  uv_unref(HandleOf(&timer_));
+  handles_ = 4;
 }
 
 // --- calls
@@ -219,27 +224,39 @@ void Transport::Drain() {
   if (!open_ || is_draining_) return;
   turns_++;
   is_draining_ = true;
-  bool any = true;
-  for (int round = 0; round < kRoundsPerTurn && any && open_; round++) {
-    any = engine_->Work();
+  is_armed_ = false;
+  bool has_worked = false;
+  for (int round = 0; round < kRoundsPerTurn && !is_armed_ && open_; round++) {
+    bool any = engine_->Work();
     if (!engine_->Events().IsEmpty()) {
       Deliver();
       any = true;
     }
+    has_worked |= any;
+    if (any || !open_ || engine_->IsRestless()) continue;
+    if (ending_) {
+      Finish();
+      break;
+    }
+    // The first attempt after a wake-up takes the signal away that woke us, and the second succeeds.
+    is_armed_ = engine_->Arm();
   }
   is_draining_ = false;
-  if (!open_) return;
-  if (ending_ && !any && !engine_->IsRestless()) {
-    Finish();
-    return;
-  }
-  // A turn that was cut short, and a worker that cannot be armed, go on in the next, which comes at once.
-  is_armed_ = !any && !engine_->IsRestless() && engine_->Arm();
-  if (is_armed_) {
+  if (open_) Rest(has_worked);
+}
+
+/// Decides how the loop comes back. UCX cannot be armed while something waits for room in a queue of shared memory,
+/// which may be for as long as a peer stands still: then it is looked after by a timer.
+void Transport::Rest(bool has_worked) {
+  fruitless_ = has_worked || is_armed_ ? 0 : fruitless_ + 1;
+  const bool is_stuck = fruitless_ > kFruitlessTurnsMax;
+  if (is_armed_ || is_stuck) {
     uv_idle_stop(&idle_);
   } else {
+    // What was cut short goes on in the next turn, which comes at once.
     uv_idle_start(&idle_, [](uv_idle_t*) {});
   }
+  if (is_stuck) uv_timer_start(&timer_, [](uv_timer_t*) {}, kStuckMilliseconds, 0);
   HoldLoop();
 }
 
@@ -285,7 +302,9 @@ void Transport::Shut() {
 void Transport::CloseHandles() {
   open_ = false;
   const auto closed = [](uv_handle_t* handle) { static_cast<Transport*>(handle->data)->OnHandleClosed(); };
-  for (uv_handle_t* handle : {HandleOf(&poll_), HandleOf(&prepare_), HandleOf(&idle_)}) uv_close(handle, closed);
+  for (uv_handle_t* handle : {HandleOf(&poll_), HandleOf(&prepare_), HandleOf(&idle_), HandleOf(&timer_)}) {
+    uv_close(handle, closed);
+  }
 }
 
 void Transport::OnHandleClosed() {

@@ -44,6 +44,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   /// The engine has something to do before the loop sleeps.
   void Touch();
   void Drain();
+  void Rest(bool has_worked);
   void Deliver();
   void Finish();
   void HoldLoop();
@@ -59,10 +60,13 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   uv_poll_t poll_{};
   uv_prepare_t prepare_{};
   uv_idle_t idle_{};
+  uv_timer_t timer_{};
   std::byte* outbox_ = nullptr;
   Record* records_ = nullptr;
   int handles_ = 0;
   uint32_t turns_ = 0;
+  /// Turns since the last one in which there was anything to do.
+  uint32_t fruitless_ = 0;
   bool open_ = false;
   bool ending_ = false;
   bool is_draining_ = false;

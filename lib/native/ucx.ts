@@ -1,5 +1,6 @@
 /** Messages between nodes over UCX: shared memory within a machine, TCP or InfiniBand between machines. */
 import { readdirSync } from 'node:fs'
+import { assert } from '../base/assert.js'
 import { ECONNRESET } from '../base/errno.js'
 import type { ReplyDone, Transport, TransportEvents } from '../ports.js'
 import type { MappedPool } from './pool.js'
@@ -86,6 +87,7 @@ export class UcxTransport implements Transport {
     room: number,
     done: ReplyDone,
   ): number {
+    assert(this.#onEnd === undefined, 'an ended transport is not asked')
     const token = this.#native.request(channel, headBytes, at, bytes, to, room)
     this.#dones[token & INDEX_MASK] = done
     return token

@@ -23,7 +23,7 @@ export class Network {
     const [a, b] = holders.map(({ pid }) => String(pid)) as [string, string]
     await run('ip', ['link', 'add', INTERFACE, 'netns', a, 'type', 'veth', 'peer', 'name', INTERFACE, 'netns', b])
     for (const index of [0, 1] as const) {
-      await network.run(index, 'ip', 'address', 'add', `10.251.0.${index + 1}/24`, 'dev', INTERFACE)
+      await network.run(index, 'ip', 'address', 'add', `${network.address(index)}/24`, 'dev', INTERFACE)
       await network.setLink(index, 'up')
     }
     // The kernel notices that the other end is up once a second only, and UCX takes no interface without a carrier.
@@ -38,6 +38,10 @@ export class Network {
   enter(index: 0 | 1): string[] {
     const inside = 'mount -t sysfs sysfs /sys && exec "$@"'
     return ['nsenter', `--net=/proc/${this.#holders[index].pid}/ns/net`, 'unshare', '--mount', 'sh', '-c', inside, 'sh']
+  }
+
+  address(index: 0 | 1): string {
+    return `10.251.0.${index + 1}`
   }
 
   async #carrier(index: 0 | 1): Promise<void> {

@@ -71,6 +71,24 @@ async function requestsToAStoppedPeer(t: Test, start: Start): Promise<void> {
   t.equal((await a.ask({ channel: next.atA, operation: OPERATION.ECHO, bytes: PAYLOAD_BYTES })).isRight, true)
 }
 
+/** More than fits the queue of the peer, so that some of it waits on this side. */
+async function fullQueueOfAStoppedPeer(t: Test, start: Start): Promise<void> {
+  const [one, other] = await stations(t, start)
+  const [a, b] = [one.handle, other.handle]
+  const { atA } = await connect(t, a, b)
+  t.equal((await a.ask({ channel: atA, operation: OPERATION.ECHO, bytes: 1000 })).isRight, true)
+  stop(other)
+  const bytes = 100_000
+  const count = 60
+  const load = a.load({ channel: atA, operation: OPERATION.SINK, bytes, inFlight: count, count: 2 * count })
+  await sleep(200)
+  const used = await ticks(one)
+  await sleep(500)
+  t.ok((await ticks(one)) - used < 15, 'nobody waits for the peer by turning in circles')
+  go(other)
+  t.strictSame(await load, { right: 2 * count, wrong: 0, errors: {} }, 'and it goes on when the peer does')
+}
+
 async function repliesToAStoppedPeer(t: Test, start: Start): Promise<void> {
   const [one, other] = await stations(t, start)
   const [a, b] = [one.handle, other.handle]
@@ -98,6 +116,7 @@ t.test('over shared memory', async (t) => {
   const start = (): Promise<StationProcess> => startStation({})
   await t.test('requests to a stopped peer', (t) => requestsToAStoppedPeer(t, start))
   await t.test('replies to a stopped peer', (t) => repliesToAStoppedPeer(t, start))
+  await t.test('a full queue', (t) => fullQueueOfAStoppedPeer(t, start))
 })
 
 t.test('over TCP', async (t) => {
@@ -107,4 +126,5 @@ t.test('over TCP', async (t) => {
     startStation({ transports: 'tcp', interfaces: INTERFACE }, network.enter(index))
   await t.test('requests to a stopped peer', (t) => requestsToAStoppedPeer(t, start))
   await t.test('replies to a stopped peer', (t) => repliesToAStoppedPeer(t, start))
+  await t.test('a full queue', (t) => fullQueueOfAStoppedPeer(t, start))
 })
