@@ -9,6 +9,8 @@ interface Entry {
   count: number
   /** The default access list of a directory as it was when the inode was seen, or null where it did not come along. */
   defaultAcl: Uint8Array | null
+  /** What the directory hands down has been changed from here since it was seen. */
+  isOutdated: boolean
 }
 
 const NO_ACL = new Uint8Array(0)
@@ -22,7 +24,7 @@ export class Known {
 
   /** The kernel always holds the root directory. */
   start(root: NumberedInode): void {
-    this.#entries.set(ROOT_INODE, { inode: root, count: 1, defaultAcl: null })
+    this.#entries.set(ROOT_INODE, { inode: root, count: 1, defaultAcl: null, isOutdated: false })
   }
 
   /** ESTALE where the kernel does not hold it. */
@@ -41,8 +43,15 @@ export class Known {
 
   /** The default access list of a directory that the kernel holds; null where it has to be asked for. */
   defaultAcl(number: number): Uint8Array | null {
-    const { inode, defaultAcl } = this.get(number)
+    const { inode, defaultAcl, isOutdated } = this.get(number)
+    if (isOutdated) return null
     return (inode.flags & INODE_HAS_ACL) === 0 ? NO_ACL : defaultAcl
+  }
+
+  /** An attribute of the inode has changed that it may hand down. */
+  outdate(number: number): void {
+    const entry = this.#entries.get(number)
+    if (entry !== undefined) entry.isOutdated = true
   }
 
   /** The inode was seen, with its default access list or without. */
@@ -51,14 +60,14 @@ export class Known {
     if (entry === undefined) return
     entry.inode = inode
     entry.defaultAcl = defaultAcl
+    entry.isOutdated = false
   }
 
   hold(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const entry = this.#entries.get(inode.number)
-    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl })
+    if (entry === undefined) this.#entries.set(inode.number, { inode, count: 1, defaultAcl, isOutdated: false })
     else {
-      entry.inode = inode
-      entry.defaultAcl = defaultAcl
+      this.note(inode, defaultAcl)
       entry.count++
     }
   }
