@@ -1,7 +1,7 @@
-import { EINVAL, EIO, EMLINK, ENAMETOOLONG, ENOENT, EREMOTE, ESTALE, fail } from '../base/errno.js'
+import { EEXIST, EINVAL, EIO, EMLINK, ENAMETOOLONG, ENOENT, EREMOTE, ESTALE, fail } from '../base/errno.js'
 import { type ByteRange, bytesOf, copyOf, ROOT_INODE } from '../base/ids.js'
 import { LINKS_MAX, NAME_BYTES_MAX } from '../base/limits.js'
-import { isDirectory } from '../base/mode.js'
+import { isDirectory, isRegular } from '../base/mode.js'
 import type { Belongings } from '../node/belongings.js'
 import type { Router } from '../node/router.js'
 import type { Done } from '../ports.js'
@@ -12,6 +12,7 @@ import {
   MetadataCreate,
   MetadataDelete,
   MetadataLookup,
+  MetadataPlace,
   MetadataTemporary,
   Rename,
   RenameAcross,
@@ -36,6 +37,9 @@ interface Making {
   readonly open: number
   readonly transfer: Transfer
 }
+
+/** New files lie, with all that is written to them, at the node that makes them. */
+const LAYOUT_LOCAL = 1
 
 /** How often an entry may be somebody else's by the time its inode is asked for. */
 const TRIES_MAX = 1000
@@ -105,15 +109,17 @@ export class ClusterNames {
     finish: Done,
     tries: number,
   ): void {
-    const open = this.#belongings.newId()
-    const making = { mode, rdev: 0, caller, existing: !flags.exclusive, open, transfer: NO_TRANSFER }
-    const opened = (result: number): void => {
-      // It was taken away between the two messages: then it is to be made after all.
-      if (result !== -ESTALE || tries > TRIES_MAX) finish(result)
+    const again = (): void => {
+      if (tries > TRIES_MAX) finish(-ESTALE)
       else step(finish, () => this.#create(parent, name, mode, flags, caller, finish, tries + 1))
     }
+    const open = this.#belongings.newId()
+    const making = { mode, rdev: 0, caller, existing: !flags.exclusive, open, transfer: NO_TRANSFER }
+    // It was taken away between the two messages: then it is to be made after all.
+    const opened = (result: number): void => (result === -ESTALE ? again() : finish(result))
     this.#make(parent, name, making, (result, entry) => {
-      if (entry === null) finish(result)
+      if (result === -EEXIST && making.existing) this.#openExisting(parent, name, flags, again, finish)
+      else if (entry === null) finish(result)
       else if (entry.inode === null) {
         this.#opens.open({ number: entry.child, generation: entry.childGeneration }, flags, opened)
       } else {
@@ -122,6 +128,15 @@ export class ClusterNames {
         if (flags.truncate && entry.inode.size > 0) this.#opens.empty(entry.inode, flags, finish)
         else finish(0)
       }
+    })
+  }
+
+  /** What could not be made as it is there. */
+  #openExisting(parent: number, name: ByteRange, flags: OpenFlags, again: () => void, finish: Done): void {
+    this.#lookup(parent, name, 0, (found) => {
+      if (found === -ENOENT) again()
+      else if (found < 0) finish(found)
+      else this.#opens.open(this.#finding.inode, flags, (result) => (result === -ESTALE ? again() : finish(result)))
     })
   }
 
@@ -192,8 +207,12 @@ export class ClusterNames {
     this.#knowing(parent, failed, (directory) => {
       if (isDirectory(mode) && this.#known.get(parent).inode.nlink >= LINKS_MAX) fail(EMLINK)
       const { uid, gid, umask } = caller
-      const request = { ...directory, existing: existing ? 1 : 0, open, mode, rdev, uid, gid, umask, name }
-      this.#router.ask(this.#router.ofDentry(parent, name), MetadataCreate, request, transfer, done)
+      const made = { ...directory, open, mode, rdev, uid, gid, umask, name }
+      const { self } = this.#router
+      const member = this.#router.ofDentry(parent, name)
+      const isPlaced = isRegular(mode) && directory.layout === LAYOUT_LOCAL && self >= 0 && member !== self
+      if (isPlaced) this.#router.askBriefly(self, MetadataPlace, made, done)
+      else this.#router.ask(member, MetadataCreate, { ...made, existing: existing ? 1 : 0 }, transfer, done)
     })
   }
 

@@ -218,6 +218,7 @@ export class Cluster implements Operations {
   }
 
   setxattr(number: number, name: ByteRange, value: ByteRange, flags: number, killSetgid: boolean, done: Done): number {
+    this.#known.outdate(number)
     return this.#data.setxattr(number, name, value, flags, killSetgid, done)
   }
 
@@ -226,6 +227,7 @@ export class Cluster implements Operations {
   }
 
   removexattr(number: number, name: ByteRange, done: Done): number {
+    this.#known.outdate(number)
     return this.#data.removexattr(number, name, done)
   }
 

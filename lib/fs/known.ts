@@ -14,6 +14,8 @@ interface Entry {
   epoch: number
   /** The session with the inode's member in which that was learnt. */
   session: number
+  /** What the directory hands down has been changed from here since it was seen. */
+  isOutdated: boolean
 }
 
 /** How long a file is at least, as long as its truncation epoch is the one that is given. */
@@ -66,8 +68,15 @@ export class Known {
 
   /** The default access list of a directory that the kernel holds; null where it has to be asked for. */
   defaultAcl(number: number): Uint8Array | null {
-    const { inode, defaultAcl } = this.get(number)
+    const { inode, defaultAcl, isOutdated } = this.get(number)
+    if (isOutdated) return null
     return (inode.flags & INODE_HAS_ACL) === 0 ? NO_ACL : defaultAcl
+  }
+
+  /** An attribute of the inode has changed that it may hand down. */
+  outdate(number: number): void {
+    const entry = this.#entries.get(number)
+    if (entry !== undefined) entry.isOutdated = true
   }
 
   /** The inode was seen, with its default access list or without. */
@@ -76,6 +85,7 @@ export class Known {
     if (entry === undefined) return
     entry.inode = inode
     entry.defaultAcl = defaultAcl
+    entry.isOutdated = false
     this.#noteExtent(entry, inode.size, inode.truncationEpoch)
   }
 
@@ -104,7 +114,7 @@ export class Known {
   #add(inode: NumberedInode, defaultAcl: Uint8Array | null): void {
     const { number, size, truncationEpoch: epoch } = inode
     const session = this.#sessionOf(number)
-    this.#entries.set(number, { inode, count: 1, defaultAcl, size, epoch, session })
+    this.#entries.set(number, { inode, count: 1, defaultAcl, size, epoch, session, isOutdated: false })
   }
 
   /** Answers may overtake each other, so the larger size of an epoch is the newer one. */

@@ -12,6 +12,7 @@ const PLANS: ReadonlyMap<number, Struct<Shape>> = new Map([
   [2, new Struct(MOVE) as unknown as Struct<Shape>],
   [3, new Struct(LINK) as unknown as Struct<Shape>],
   [4, new Struct(MOVE) as unknown as Struct<Shape>],
+  [5, new Struct(LINK) as unknown as Struct<Shape>],
 ])
 
 /** Fields of an intent that name an inode whose names or links may not fit yet. */

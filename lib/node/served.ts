@@ -17,6 +17,7 @@ import type { NodeParts } from './parts.js'
 import { LinkPlan } from './plans/link.js'
 import { MovePlan, REPLACE } from './plans/move.js'
 import { MoveAcrossPlan } from './plans/move-across.js'
+import { PlacementPlan } from './plans/placement.js'
 import { RemovalPlan } from './plans/removal.js'
 import type { Router } from './router.js'
 import { Sagas } from './sagas.js'
@@ -29,6 +30,7 @@ import { LockServices } from './services/locks.js'
 import { MoveServices } from './services/moves.js'
 import { NameServices } from './services/names.js'
 import { OpenServices } from './services/opens.js'
+import { PlacementServices } from './services/placement.js'
 import { RemovalServices } from './services/removal.js'
 import { PartServices } from './services/parts.js'
 import { Serving } from './services/serving.js'
@@ -173,7 +175,9 @@ export class Served {
       const { child: number, childGeneration: generation } = fields
       moves.link({ ...fields, number, generation }, asks(asked))
     })
+    const placement = new PlacementPlan(serving)
     new NameServices(serving, this.#graves)
+    new PlacementServices(serving, placement)
     const removals = new RemovalServices(serving, removal)
     const entries = new EntryServices(serving, this.#graves, removal)
     const moves = new MoveServices(serving, { move, across, link }, line)
@@ -181,6 +185,7 @@ export class Served {
     this.#sagas.add(move)
     this.#sagas.add(across)
     this.#sagas.add(link)
+    this.#sagas.add(placement)
   }
 
   /** The member's locks are no more. */

@@ -63,6 +63,14 @@ export class Creation {
     return this.#temporary(directory, directory.defaultAcl, position, mode, caller)
   }
 
+  /** A new inode at a given position whose first name is about to be made, wherever that lies. */
+  inodeAt(position: number, directory: Inherited, mode: number, rdev: number, caller: Caller): Inode {
+    this.#context.meta.mustGrow()
+    const inode = this.#inode(directory, directory.defaultAcl, position, mode, rdev, caller)
+    inode.nlink = 1
+    return inode
+  }
+
   #temporary(directory: Ancestor, acl: Acl | null, position: number, mode: number, caller: Caller): Inode {
     const { meta } = this.#context
     meta.mustGrow()

@@ -58,7 +58,7 @@ export const REMOVAL = {
 /** An entry of this node gets another name; `other` is what was there. */
 export const MOVE = { ...COMMON, ...DIRECTORY, ...CHILD, ...OTHER, ...TO } as const
 
-/** An inode of this node gets one more name. */
+/** An inode of this node gets one more name, or, where it is new, its first. */
 export const LINK = { ...COMMON, ...CHILD, ...DIRECTORY, name: 'bytes' } as const
 
 /** A name that the intent of a peer holds here, and since when. */

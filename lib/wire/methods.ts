@@ -100,6 +100,17 @@ export const MetadataCreate = changes(
   ENTRY,
 )
 
+/**
+ * The same for a file of which all is to lie with the asked member (the layout `local`): only its entry lies where its
+ * name belongs.
+ */
+export const MetadataPlace = changes(
+  69,
+  'MetadataPlace',
+  { ...DIRECTORY, ...INHERITED, open: 'u64', ...MADE, name: 'bytes' },
+  ENTRY,
+)
+
 /** An open file without a name, at any position that the asked member has. */
 export const MetadataTemporary = changes(
   60,

@@ -273,6 +273,45 @@ t.test('directories never get below themselves, whoever moves them at a time', a
   t.equal(moved, 120, 'two of three each time')
 })
 
+t.test('with the layout local a file lies with its maker, and its name where it belongs', async (t) => {
+  const { world, clients } = stage()
+  const [a, b, c] = clients
+  const directory = directoryOn(a, 0)
+  t.equal(a.setxattr(directory, 'user.chfs.layout', new TextEncoder().encode('local')), 0)
+  for (const client of [b, c]) t.equal(client.walk([a.nameOn(ROOT, 'd', 0)]), directory)
+  const memberOf = (number: number): number => world.owner(Math.floor(number / 2 ** 21))
+  for (const [maker, client] of clients.entries()) {
+    for (const member of [0, 1, 2]) {
+      const made = client.mknod(directory, client.nameOn(directory, `m${maker}-`, member), FILE)
+      t.equal(memberOf(made), maker)
+      const opened = client.create(directory, client.nameOn(directory, `c${maker}-`, member), FILE)
+      t.equal(memberOf(opened), maker)
+      for (const other of clients)
+        t.equal(other.lookup(directory, client.nameOn(directory, `c${maker}-`, member)), opened)
+      const next = clients[(maker + 1) % 3] as NamesClient
+      t.equal(next.create(directory, client.nameOn(directory, `c${maker}-`, member), FILE), opened, 'it is there')
+      t.equal(client.unlink(directory, client.nameOn(directory, `c${maker}-`, member)), 0)
+      t.equal(client.write(opened, 'open'), 4)
+      client.release(opened)
+      t.equal(next.read(opened), 'open')
+      next.release(opened)
+    }
+  }
+  const flags = { exclusive: true, truncate: false, killPrivileges: false }
+  const operations = clients.map((client) =>
+    client.begin((done) => client.node.fs.create(directory, named('one'), FILE, flags, CALLER, done)),
+  )
+  const results = operations.map((operation) => world.finish(operation))
+  t.strictSame(results.toSorted(), [-EEXIST, -EEXIST, 0].toSorted(), 'exactly one wins')
+  const winner = clients[results.indexOf(0)] as NamesClient
+  const one = winner.lookup(directory, 'one')
+  t.equal(memberOf(one), results.indexOf(0))
+  winner.release(one)
+  t.equal(memberOf(a.mknod(directory, a.nameOn(directory, 'dir', 2), DIRECTORY)), 2, 'directories lie with their names')
+  world.settle()
+  t.strictSame(world.audit(), [])
+})
+
 t.test('O_EXCL: of all that make one name at a time exactly one wins', async (t) => {
   for (let seed = 0; seed < 20; seed++) {
     const { world, clients } = stage(seed)

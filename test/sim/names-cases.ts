@@ -87,6 +87,14 @@ export class Stage {
     }
   }
 
+  /** New files in the directory lie where they are made. */
+  layOutLocally(directory: number): void {
+    const value = new TextEncoder().encode('local')
+    const result = this.asker.setxattr(directory, 'user.chfs.layout', value)
+    // What the asker's kernel is told of the directory by the next look at it.
+    if (result !== 0 || typeof this.asker.stat(directory) === 'number') throw new Error(`setxattr: ${result}`)
+  }
+
   /** All that was done so far survives a power cut. */
   sync(): void {
     const result = this.#setter.run((done) => this.#setter.node.fs.syncfs(done))
@@ -180,6 +188,22 @@ const two = (stage: Stage): [number, number] => [stage.directory(), stage.direct
 export const CASES: Readonly<Record<string, Case>> = {
   'a new file': make(FILE),
   'a new directory': make(DIRECTORY),
+  'a new file that is to lie with its maker': (stage) => {
+    const act = make(FILE)(stage)
+    stage.layOutLocally(act.makes?.parent ?? 0)
+    return act
+  },
+  'a new file that is to lie with its maker, under a name that is taken': (stage) => {
+    const parent = stage.directory()
+    const { name } = stage.file(parent)
+    stage.hold(parent)
+    stage.layOutLocally(parent)
+    return {
+      call: (done) => stage.asker.node.fs.mknod(parent, named(name), FILE, 0, CALLER, done),
+      apply: () => undefined,
+      error: EEXIST,
+    }
+  },
   'the last name of a file': (stage) => {
     const parent = stage.directory()
     return unlink(stage, parent, stage.file(parent).name)

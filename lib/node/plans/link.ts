@@ -5,6 +5,7 @@ import { LINK } from '../../wire/intents.js'
 import { DentryPut, Link } from '../../wire/methods.js'
 import { type Shape, Struct, type Values } from '../../wire/struct.js'
 import { type Answer, END, type Plan, type Question, question, type Step } from '../plan.js'
+import type { Router } from '../router.js'
 import type { Serving } from '../services/serving.js'
 import { KEEP } from './move.js'
 
@@ -26,7 +27,7 @@ export class LinkPlan implements Plan<LinkFields> {
     this.again = again
     this.steps = [
       {
-        ask: (fields, saga) => [this.#put(fields, saga)],
+        ask: (fields, saga) => [nameQuestion(serving.router, fields, saga)],
         conclude: (fields, [answer]) => this.#end(fields, answer as Answer),
       },
     ]
@@ -46,15 +47,6 @@ export class LinkPlan implements Plan<LinkFields> {
     return { inode: inode?.generation === childGeneration ? { ...inode } : null }
   }
 
-  #put({ child, childGeneration, kind, parent, parentGeneration, name }: LinkFields, saga: number): Question {
-    return question(this.#serving.router.ofDentry(parent, name), DentryPut, {
-      ...{ parent, parentGeneration, name, replace: KEEP, expected: 0, links: 0, saga },
-      ...{ child, childGeneration, kind },
-      // It holds no name while it waits for one, so it may wait for everybody.
-      ...{ seconds: 0, nanoseconds: 0 },
-    })
-  }
-
   #end(fields: LinkFields, { result, reply }: Answer): number {
     if (reply !== null) return END
     const { meta, context } = this.#serving.share
@@ -65,4 +57,15 @@ export class LinkPlan implements Plan<LinkFields> {
     if (inode.nlink === 0) unlinked(context, inode)
     return END
   }
+}
+
+/** Asks for the inode's new name, which must not be there. */
+export function nameQuestion(router: Router, fields: LinkFields, saga: number): Question {
+  const { child, childGeneration, kind, parent, parentGeneration, name } = fields
+  return question(router.ofDentry(parent, name), DentryPut, {
+    ...{ parent, parentGeneration, name, replace: KEEP, expected: 0, links: 0, saga },
+    ...{ child, childGeneration, kind },
+    // It holds no name while it waits for one, so it may wait for everybody.
+    ...{ seconds: 0, nanoseconds: 0 },
+  })
 }

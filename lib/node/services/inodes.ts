@@ -1,4 +1,4 @@
-import { ENOTDIR, ERANGE, ESTALE, fail } from '../../base/errno.js'
+import { E2BIG, ENOTDIR, ERANGE, ESTALE, fail } from '../../base/errno.js'
 import { bytesOf, copyOf } from '../../base/ids.js'
 import { OUT_ENTRIES, OUT_NAME, OUT_SUBDIRECTORIES, OUT_UNLINK } from '../../meta/outbox.js'
 import { PENDING } from '../../ports.js'
@@ -18,10 +18,14 @@ import {
   SetXattr,
 } from '../../wire/methods.js'
 import { applyChange, type Legacy, legacyOf } from '../links.js'
+import { textOf } from '../lock-fields.js'
 import { changeOf, UPDATE_SIZE } from '../update.js'
 import type { Serving } from './serving.js'
 
 const XATTR_BYTES_MAX = 65536
+const DEFAULT_ACL_NAME = 'system.posix_acl_default'
+/** A default access list goes with every create below its directory, in the head of a message: 127 entries. */
+const DEFAULT_ACL_BYTES_MAX = 1024
 
 /** The services for inodes: they are asked of the member that has the inode's position. */
 export class InodeServices {
@@ -156,6 +160,7 @@ export class InodeServices {
     const { share, pool } = this.#serving
     this.#serving.inode(number, generation)
     if (asked.bytes > XATTR_BYTES_MAX) fail(ERANGE)
+    if (textOf(name) === DEFAULT_ACL_NAME && asked.bytes > DEFAULT_ACL_BYTES_MAX) fail(E2BIG)
     const value = { bytes: pool.memory, offset: asked.at, length: asked.bytes }
     share.xattrs.set(number, name, value, flags, killSetgid !== 0)
     asked.answer(0, {})

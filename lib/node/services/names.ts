@@ -32,12 +32,12 @@ export class NameServices {
     services.on(
       MetadataCreate,
       (request, asked) => this.#create(ownedOf(request), asked),
-      ({ open }, { child }, member) => this.#reopen(open, child, member),
+      ({ open }, { child }, member) => reopen(serving, open, child, member),
     )
     services.on(
       MetadataTemporary,
       (request, asked) => this.#temporary(request, asked),
-      ({ open }, { inode }, member) => this.#reopen(open, inode?.number ?? 0, member),
+      ({ open }, { inode }, member) => reopen(serving, open, inode?.number ?? 0, member),
     )
   }
 
@@ -61,7 +61,7 @@ export class NameServices {
     }
     const directory = directoryOf(request)
     if (!this.#graves.admits(directory, retry)) return
-    const heir = this.#heir(directory, request)
+    const heir = heirOf(this.#serving, directory, request)
     if (request.existing !== 0 && share.meta.dentries.find(directory, request.name, this.#dentry)) {
       const entry = this.#entry(this.#dentry)
       if (entry.kind === S_IFDIR) fail(EISDIR)
@@ -117,24 +117,12 @@ export class NameServices {
   }
 
   #temporary(request: RequestOf<typeof MetadataTemporary>, asked: Asked<typeof MetadataTemporary>): void {
-    const { share, router } = this.#serving
+    const { share } = this.#serving
     const { mode, open } = request
-    const heir = this.#heir(directoryOf(request), request)
-    let position = share.meta.freePosition()
-    while (router.ofPosition(position) !== router.self) position = share.meta.freePosition()
-    const inode = share.create.tmpfileAt(position, heir, mode, callerOf(request))
+    const heir = heirOf(this.#serving, directoryOf(request), request)
+    const inode = share.create.tmpfileAt(ownPosition(this.#serving), heir, mode, callerOf(request))
     if (open !== 0) share.opened(inode.number, asked.member, open)
     asked.answer(0, { inode })
-  }
-
-  /** What a new inode takes over from its directory: as that is, where it lies here, or as the asker has seen it. */
-  #heir({ number, generation }: DirectoryRef, request: Omit<Legacy, 'name'>): Inherited {
-    const { share } = this.#serving
-    if (!this.#serving.isHere(number)) return inheritedFrom(number, generation, request)
-    const directory = share.meta.find(number)
-    if (directory === undefined || directory.generation !== generation || directory.nlink === 0) fail(ENOENT)
-    if (!directory.isDirectory) fail(ENOTDIR)
-    return inheritedFrom(number, generation, legacyOf(share.context, directory))
   }
 
   #entry({ child, childGeneration, kind }: Dentry): Entry {
@@ -148,13 +136,6 @@ export class NameServices {
     const acl = inode.isDirectory ? defaultAclOf(this.#serving.share.context, inode) : null
     const { number, generation, mode } = inode
     return { child: number, childGeneration: generation, kind: mode & S_IFMT, inode, defaultAcl: aclRange(acl) }
-  }
-
-  /** A restart has forgotten that the inode is open, which its answer speaks of. */
-  #reopen(open: number, number: number, member: number): void {
-    if (open !== 0 && this.#serving.share.meta.find(number) !== undefined) {
-      this.#serving.share.opened(number, member, open)
-    }
   }
 
   #retry(asked: { answer(error: number, reply: null): void }, error: number, step: () => void): void {
@@ -184,12 +165,35 @@ const ownedOf = (request: Creation): Creation => ({
 /** The entry as it is now, to be answered with later. */
 const snapshotOf = (entry: Entry): Entry => ({ ...entry, inode: entry.inode && { ...entry.inode } })
 
-const callerOf = ({ uid, gid, umask }: { uid: number; gid: number; umask: number }): Caller => ({
+export const callerOf = ({ uid, gid, umask }: { uid: number; gid: number; umask: number }): Caller => ({
   uid,
   gid,
   umask,
   pid: 0,
 })
+
+/** What a new inode takes over from its directory: as that is, where it lies here, or as the asker has seen it. */
+export function heirOf(serving: Serving, { number, generation }: DirectoryRef, request: Legacy): Inherited {
+  const { share } = serving
+  if (!serving.isHere(number)) return inheritedFrom(number, generation, request)
+  const directory = share.meta.find(number)
+  if (directory === undefined || directory.generation !== generation || directory.nlink === 0) fail(ENOENT)
+  if (!directory.isDirectory) fail(ENOTDIR)
+  return inheritedFrom(number, generation, legacyOf(share.context, directory))
+}
+
+/** A position that belongs to this node. */
+export function ownPosition({ share, router }: Serving): number {
+  for (;;) {
+    const position = share.meta.freePosition()
+    if (router.ofPosition(position) === router.self) return position
+  }
+}
+
+/** A restart has forgotten that the inode is open, which its kept answer speaks of. */
+export function reopen({ share }: Serving, open: number, number: number, member: number): void {
+  if (open !== 0 && share.meta.find(number) !== undefined) share.opened(number, member, open)
+}
 
 /** Whether a new inode would have got another group, other permissions or another list. */
 function differs(heir: Inherited, legacy: Legacy): boolean {
