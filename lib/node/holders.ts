@@ -69,6 +69,16 @@ export class FileHolders {
     return members.filter((member) => member >= 0)
   }
 
+  /** Calls `done` with 0 when all of them can be reached, or with −EIO when that takes too long. */
+  whenUp(inode: Inode, done: (error: number) => void): void {
+    this.#router.whenUp(this.of(inode), done)
+  }
+
+  /** All of them can be reached. */
+  areUp(inode: Inode): boolean {
+    return this.#router.areUp(this.of(inode))
+  }
+
   /** Asks these members the same; `done` gets the first error, or 0, when all have answered. */
   ask<M extends AnyMethod>(
     members: readonly number[],

@@ -103,21 +103,36 @@ export class Truncations {
     })
   }
 
+  /**
+   * The same for what may need the members that hold chunks of the file: it is not begun before all of them can be
+   * reached, so that nobody else has to wait with it for one that is away. EIO.
+   */
+  exclusiveAtAll(inode: Inode, done: Done, step: Step): number {
+    const { number } = inode
+    const up: Step = (next) => sooner(next, (finish) => this.#holders.whenUp(inode, finish))
+    return then(up, (next) => this.exclusive(number, next, step), done)
+  }
+
   /** setattr(2) with a size, of a regular file. What `origin` has asked for is not done a second time. */
   setSize(update: Update, origin: Origin | null, done: Done): number {
     const { number, size } = update
-    return this.exclusive(number, done, (late) => {
-      const { results } = this.#meta
-      if (origin !== null && results.get(origin.client, origin.sequence) !== null) return 0
-      if (size > FILE_BYTES_MAX) return -EFBIG
-      const inode = this.#meta.inode(number)
-      const set: Step = (next) => this.#share.setattr(number, changeOf(update), next)
-      const hasHolders = this.#holders.of(inode).length > 0
-      if (hasHolders && size < inode.size) return this.#begin(inode, size, origin, this.#wordsOf(update), late)
-      if (size > inode.size && this.#holders.isInDoubt(inode))
-        return then((next) => this.clear(number, next), set, late)
-      return set(late)
-    })
+    if (size > FILE_BYTES_MAX) return -EFBIG
+    const inode = this.#meta.inode(number)
+    const cuts = size < inode.size || (size > inode.size && this.#holders.isInDoubt(inode))
+    const set: Step = (late) => this.#setSize(update, origin, late)
+    return cuts ? this.exclusiveAtAll(inode, done, set) : this.exclusive(number, done, set)
+  }
+
+  #setSize(update: Update, origin: Origin | null, done: Done): number {
+    const { number, size } = update
+    const { results } = this.#meta
+    if (origin !== null && results.get(origin.client, origin.sequence) !== null) return 0
+    const inode = this.#meta.inode(number)
+    const set: Step = (next) => this.#share.setattr(number, changeOf(update), next)
+    const hasHolders = this.#holders.of(inode).length > 0
+    if (hasHolders && size < inode.size) return this.#begin(inode, size, origin, this.#wordsOf(update), done)
+    if (size > inode.size && this.#holders.isInDoubt(inode)) return then((next) => this.clear(number, next), set, done)
+    return set(done)
   }
 
   /** Cuts off what writers may have left beyond the inode's size. Within {@link exclusive}. */

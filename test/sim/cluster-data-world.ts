@@ -333,10 +333,11 @@ export class DataWorld {
     node.incarnation++
     node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     let isReady = false
+    const peers = this.nodes.map((other) => other.index).filter((other) => other !== index)
     node.share.recover((error) => {
       if (error < 0) throw new Error(`recovery of ${index}: ${error}`)
       isReady = true
-    })
+    }, peers)
     this.until(() => isReady)
     node.turn = new Turn(meta, (step) => void clock.after(0, step))
     node.transport = new SimTransport(this.network, pool)

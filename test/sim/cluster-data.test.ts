@@ -3,7 +3,7 @@
  * arrive in another order, late, or not at all.
  */
 import t, { type Test } from 'tap'
-import { ENOSPC } from '../../lib/base/errno.js'
+import { EIO, ENOSPC } from '../../lib/base/errno.js'
 import { SEEK_DATA, SEEK_HOLE } from '../../lib/chunk/store.js'
 import {
   AppendBegin,
@@ -15,6 +15,7 @@ import {
   ReadChunk,
   WriteChunk,
 } from '../../lib/wire/methods.js'
+import type { FileCall } from './cluster-data-files.js'
 import { Scene, textOf, zeros } from './cluster-data-scene.js'
 import { CHUNK_BYTES, type DataNode } from './cluster-data-world.js'
 
@@ -125,7 +126,7 @@ t.test('messages: fsync asks the inode, and that all holders', async (t) => {
     atOwner = scene.sent(owner, () => t.equal(scene.fsync(a), 0))
   })
   t.strictSame(atClient, { Sync: 1 })
-  t.strictSame(atOwner, { Sync: 2 })
+  t.strictSame(atOwner, { PartSync: 2 })
   ends(t, scene)
 })
 
@@ -446,6 +447,78 @@ t.test('a read beside a truncation sees the file before or after it', async (t) 
     ends(t, scene)
   }
   t.ok(seen.before > 10 && seen.after > 10, JSON.stringify(seen))
+})
+
+t.test('a holder that is away: what needs it fails and has changed nothing, and all else goes on', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const inB = scene.at(b)
+  let inA = scene.at(a, 1)
+  for (let nth = 2; inA < inB; nth++) inA = scene.at(a, nth)
+  scene.write(a, inB, 'in b')
+  scene.write(a, scene.at(a), 'in a')
+  t.equal(scene.truncate(a, inA), 0)
+  t.equal(scene.append(owner, 'first '), 6)
+  scene.world.crash(b, 'process')
+  scene.world.pass(100)
+  const truncate = scene.startTruncate(a, 10)
+  t.equal(scene.append(a, 'second '), 7, 'nobody waits with it')
+  t.equal(scene.write(owner, 0, 'begin'), 5)
+  t.equal(scene.write(a, inA + 13, 'third'), 5, 'the file grows where there is no gap')
+  t.equal(truncate.call, undefined)
+  t.equal(scene.end(truncate).result, -EIO)
+  t.equal(scene.read(owner, inA, 100), 'first second third')
+  t.equal(scene.end(scene.startRead(a, inB, 4)).result, -EIO)
+  t.equal(scene.write(a, inB, 'x'), -EIO)
+  t.equal(scene.write(a, inA + 1000, '!'), -EIO, 'over a gap it does not')
+  t.equal(scene.size(owner), inA + 18)
+  scene.world.restart(b)
+  t.equal(scene.read(a, inB, 4), 'in b')
+  t.equal(scene.truncate(a, 10), 0)
+  t.equal(scene.contents(a), `begin${zeros(5)}`)
+  ends(t, scene)
+})
+
+t.test('a truncation that has begun when a holder goes away is ended when it is back', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  scene.write(a, scene.at(b), 'in b')
+  scene.keep({ method: PartCut, to: b })
+  const truncate = scene.startTruncate(a, 10)
+  scene.untilKept()
+  scene.world.crash(b, 'process')
+  scene.release()
+  t.equal(scene.end(truncate).result, -EIO)
+  t.equal(scene.end(scene.startStat(a)).result, -EIO, 'as long as it is not, nobody can say how long the file is')
+  scene.world.restart(b)
+  scene.world.settle()
+  for (const node of [a, owner]) t.equal(scene.size(node), 10)
+  t.equal(scene.write(a, scene.at(b), 'new'), 3)
+  t.equal(scene.contents(owner), `${zeros(scene.at(b))}new`)
+  ends(t, scene)
+})
+
+t.test('an open file without a name: its chunks go with the last close', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const at = scene.at(b)
+  scene.write(a, at, 'data')
+  const open = (ended: (call: FileCall) => void): void => scene.files.open(a, scene.number, ended)
+  t.equal(scene.end(scene.start(open)).result, 0)
+  t.equal(scene.end(scene.startUnlink(owner)).result, 0)
+  scene.world.settle()
+  t.equal(scene.read(a, at, 4), 'data')
+  t.equal(scene.write(a, at + 2, 'more'), 4)
+  t.equal(scene.read(a, at, 6), 'damore')
+  scene.world.crash(owner, 'process')
+  scene.world.pass(50)
+  scene.world.restart(owner)
+  t.equal(scene.read(a, at, 6), 'damore', 'also when the inode’s member has started again')
+  a.fs.release(scene.number, 1, undefined)
+  scene.world.settle()
+  t.equal(owner.share.meta.find(scene.number), undefined)
+  t.equal(b.share.meta.find(scene.number), undefined)
+  ends(t, scene)
 })
 
 t.test('free waits until it is safe, and the holders are told until they have answered', async (t) => {

@@ -11,6 +11,7 @@ import {
   AppendBegin,
   AppendEnd,
   PartRegister,
+  PartSync,
   ReadChunk,
   type RequestOf,
   Statfs,
@@ -91,19 +92,24 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
-    const clear: Step = (late) => {
-      const present = this.#serving.file(number, generation)
-      return this.#growsInDoubt(request, present) ? truncations.clear(number, late) : 0
-    }
-    const result = this.#growsInDoubt(request, inode)
-      ? truncations.exclusive(number, finish, (late) => then(clear, write, late))
+    const clear: Step = (late) =>
+      this.#mustClear(request, this.#serving.file(number, generation)) ? truncations.clear(number, late) : 0
+    const result = this.#mustClear(request, inode)
+      ? truncations.exclusiveAtAll(inode, finish, (late) => then(clear, write, late))
       : truncations.shared(inode, finish, write)
     if (result !== PENDING) finish(result)
   }
 
-  /** What somebody may have left beyond the size would be seen, by those who find what is written now lost. */
-  #growsInDoubt({ append, offset, bytes }: Write, inode: Inode): boolean {
-    return (append !== 0 || offset + bytes > inode.size) && this.#serving.holders.isInDoubt(inode)
+  /**
+   * What somebody may have left beyond the size has to go before the file grows over it. Where there is no gap, and so
+   * it is written over, it could come back only if what is written now is lost: then a holder that is away is not
+   * waited for.
+   */
+  #mustClear({ append, offset, bytes }: Write, inode: Inode): boolean {
+    const { holders } = this.#serving
+    const grows = append !== 0 || offset + bytes > inode.size
+    if (!grows || !holders.isInDoubt(inode)) return false
+    return (append === 0 && offset > inode.size) || holders.areUp(inode)
   }
 
   /** Writes what lies here, and makes the file as long as it has to be. */
@@ -112,7 +118,7 @@ export class DataServices {
     const { appends, share } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (turn !== 0 && !appends.has(number, asked.member, turn)) return -ECANCELED
-    if (this.#growsInDoubt(request, inode)) return -EAGAIN
+    if (this.#mustClear(request, inode)) return -EAGAIN
     const plan = request.append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
     return share.extend(number, plan, blocks, request.killPrivileges !== 0, done)
   }
@@ -175,25 +181,19 @@ export class DataServices {
   #sync({ number, generation, everything }: RequestOf<typeof Sync>, asked: Asked<typeof Sync>): void {
     const { share, holders } = this.#serving
     const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
-    const here: Step = (done) => {
-      if (everything !== 0) return share.syncfs(done)
-      return share.fsync(number, done)
-    }
-    if (everything !== 0 || !this.#serving.isHere(number)) {
-      const result = here(finish)
+    if (everything !== 0) {
+      const result = share.syncfs(finish)
       if (result !== PENDING) finish(result)
       return
     }
     const inode = this.#serving.inode(number, generation)
-    const request = { number, generation, everything: 0 }
-    let failure = 0
-    let left = 2
+    let [left, failure] = [2, 0]
     const ended = (result: number): void => {
       if (failure === 0) failure = Math.min(result, 0)
       if (--left === 0) finish(failure)
     }
-    holders.ask(holders.of(inode), Sync, request, () => undefined, ended)
-    const result = here(ended)
+    holders.ask(holders.of(inode), PartSync, { number, generation }, () => undefined, ended)
+    const result = share.fsync(number, ended)
     if (result !== PENDING) ended(result)
   }
 

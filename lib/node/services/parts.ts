@@ -13,6 +13,7 @@ import {
   PartFree,
   PartRegister,
   PartSeek,
+  PartSync,
   PartWrite,
   type ReadChunk,
   type ReplyOf,
@@ -50,6 +51,11 @@ export class PartServices {
     services.on(PartWrite, (request, asked) => this.#write(request, asked))
     services.on(PartCut, (request, asked) => this.#cut(request, asked))
     services.on(PartFree, (request, asked) => this.#free(request, asked))
+    services.on(PartSync, ({ number }, asked) => {
+      const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
+      const result = this.#chunks.sync(number, finish)
+      if (result !== PENDING) finish(result)
+    })
     services.on(PartAllocate, (request, asked) => this.#allocate(request, asked))
     services.on(PartSeek, (request, asked) => asked.answer(0, this.seek(request)))
   }

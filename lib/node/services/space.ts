@@ -36,19 +36,22 @@ export class SpaceServices {
   #fallocate(request: RequestOf<typeof Fallocate>, asked: Asked<typeof Fallocate>): void {
     const { number, generation, mode, offset, bytes } = request
     const { truncations, holders } = this.#serving
-    this.#serving.file(number, generation)
+    const file = this.#serving.file(number, generation)
     if (bytes === 0) fail(EINVAL)
     const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
+    const mustClear = (inode: Inode): boolean =>
+      (mode & KEEP_SIZE) === 0 && offset + bytes > inode.size && holders.isInDoubt(inode)
     const allocate: Step = (late) => {
       const inode = this.#serving.file(number, generation)
       const kind = mode & ~KEEP_SIZE
       if (kind !== 0 && kind !== ZERO_RANGE && mode !== (PUNCH_HOLE | KEEP_SIZE)) return -EOPNOTSUPP
       if (offset + bytes > FILE_BYTES_MAX) return -EFBIG
-      const grows = (mode & KEEP_SIZE) === 0 && offset + bytes > inode.size
-      const clear: Step = (next) => (grows && holders.isInDoubt(inode) ? truncations.clear(number, next) : 0)
+      const clear: Step = (next) => (mustClear(inode) ? truncations.clear(number, next) : 0)
       return then(clear, (next) => this.#allocate(request, next), late)
     }
-    const result = truncations.exclusive(number, finish, allocate)
+    const result = mustClear(file)
+      ? truncations.exclusiveAtAll(file, finish, allocate)
+      : truncations.exclusive(number, finish, allocate)
     if (result !== PENDING) finish(result)
   }
 
