@@ -3,7 +3,7 @@ import { FILE_BYTES_MAX } from '../base/limits.js'
 import type { Done } from '../ports.js'
 import { NO_TRANSFER } from '../rpc/call.js'
 import type { Piece } from '../stripe/stripe.js'
-import { AppendBegin, AppendEnd, PartWrite, WriteChunk, WriteFailed } from '../wire/methods.js'
+import { AppendBegin, AppendEnd, PartWrite, WriteChunk, WriteFailed, WriteReady } from '../wire/methods.js'
 import type { Extent } from './known.js'
 import type { WriteFlags } from './operations.js'
 import type { Spread, SpreadFile } from './spread.js'
@@ -118,8 +118,15 @@ export class SpreadWrites {
       this.#endTurn(write)
       this.#takeTurn({ ...write, turn: 0 })
     } else if (error === -EAGAIN) {
-      const again = (extent: Extent): void => this.#attempt(write, extent)
-      this.#spread.refresh(file, (failed) => this.#fail(write, failed), again)
+      const { number, generation, owner } = file
+      const request = { number, generation, offset: write.offset, end: write.offset + write.bytes }
+      this.#spread.router.ask(owner, WriteReady, request, NO_TRANSFER, (result, reply) => {
+        if (reply === null) this.#fail(write, result)
+        else {
+          this.#spread.known.noteExtent(number, reply.size, reply.epoch)
+          this.#attempt(write, reply)
+        }
+      })
     } else this.#fail(write, error)
   }
 
@@ -162,7 +169,7 @@ export class SpreadWrites {
   #takeTurn(write: Write): void {
     const { file, bytes, finish } = write
     const { number, generation, owner } = file
-    this.#spread.router.ask(owner, AppendBegin, { number, generation }, NO_TRANSFER, (result, reply) => {
+    this.#spread.router.ask(owner, AppendBegin, { number, generation, bytes }, NO_TRANSFER, (result, reply) => {
       if (reply === null) finish(result)
       else {
         const mine = { ...write, turn: reply.turn, offset: reply.size }

@@ -66,6 +66,7 @@ export class Served {
   readonly #truncations: Truncations
   readonly #appends: Appends
   readonly #departures: Departures
+  readonly #parts: PartServices
   readonly #turn: ServedParts['turn']
 
   constructor(parts: ServedParts) {
@@ -108,9 +109,9 @@ export class Served {
     this.#opens = new OpenServices(serving, this.#leases)
     new LockServices(serving, this.#leases)
     new InodeServices(serving)
-    const partServices = new PartServices(serving)
-    new DataServices(serving, partServices)
-    new SpaceServices(serving, partServices)
+    this.#parts = new PartServices(serving)
+    new DataServices(serving, this.#parts)
+    new SpaceServices(serving, this.#parts)
     new ListingServices(serving)
     this.#serveNames(serving)
     this.server = new RpcServer(
@@ -151,6 +152,7 @@ export class Served {
   peerDown(member: number, channel: number): void {
     this.server.close(channel)
     this.#appends.memberLost(member)
+    this.#parts.memberLost(member)
     this.#leases.down(member)
   }
 

@@ -1,4 +1,4 @@
-import { EFBIG, EIO } from '../base/errno.js'
+import { EAGAIN, EFBIG, EIO } from '../base/errno.js'
 import { FILE_BYTES_MAX } from '../base/limits.js'
 import { ending, type Step, sooner, then } from '../chunk/then.js'
 import type { Cut } from '../meta/cuts.js'
@@ -55,6 +55,8 @@ export class Truncations {
   readonly #latch = new Latch()
   /** Those that have begun. */
   readonly #pending = new Map<number, Pending>()
+  /** Those of them that are being done, and not only to be tried again. */
+  readonly #underWay = new Set<number>()
   readonly #scratch = areaOf(new Uint32Array(256))
   #cancelRetry: (() => void) | undefined
 
@@ -90,9 +92,17 @@ export class Truncations {
   /** Runs a change of a file's data beside others. */
   shared(inode: Inode, done: Done, step: Step): number {
     const { number } = inode
-    if (this.isPending(inode)) return this.exclusive(number, done, step)
+    if (this.isPending(inode) && !this.#underWay.has(number)) return this.exclusive(number, done, step)
     // What has failed while this has waited is not tried again for each of those that wait.
     return this.#latch.shared(number, done, (late) => (this.#pending.has(number) ? -EIO : step(late)))
+  }
+
+  /**
+   * The same, but −EAGAIN where it would have to wait: for what comes with data, as its slot is not to be kept from
+   * others for as long as some third node may be away.
+   */
+  sharedNow(inode: Inode, done: Done, step: Step): number {
+    return this.isPending(inode) ? -EAGAIN : this.#latch.sharedNow(inode.number, done, step)
   }
 
   /** Runs a change of a file's data while there is no other one. */
@@ -171,7 +181,9 @@ export class Truncations {
     const settled: Step = (next) => then((late) => this.#share.fsyncdir(late), tell, next)
     const apply: Step = (next) => this.#apply(number, cut, blocks, next)
     const applied: Step = (next) => then(settled, apply, next)
+    this.#underWay.add(number)
     const ended = (result: number): number => {
+      this.#underWay.delete(number)
       if (result < 0 && this.#pending.has(number)) this.#failed(number, result)
       this.#turn.endSoon()
       return result

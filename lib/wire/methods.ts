@@ -166,9 +166,20 @@ export const WriteChunk = changes(
   { size: 'u64', epoch: 'u32' },
 )
 
-/** Waits until it is the asker's turn to append to a file, and says how long the file is then. */
+/**
+ * Waits until a write from `offset` to `end` may come, and says how long the file is then: after one was refused
+ * (EAGAIN). What comes with data is never made to wait for other nodes.
+ */
+export const WriteReady = reads(
+  50,
+  'WriteReady',
+  { ...INODE, offset: 'u64', end: 'u64' },
+  { size: 'u64', epoch: 'u32' },
+)
+
+/** Waits until it is the asker's turn to append so many bytes to a file, and says how long the file is then. */
 export const AppendBegin = {
-  ...reads(46, 'AppendBegin', INODE, { turn: 'u64', size: 'u64', epoch: 'u32' }),
+  ...reads(46, 'AppendBegin', { ...INODE, bytes: 'u64' }, { turn: 'u64', size: 'u64', epoch: 'u32' }),
   isPatient: true,
 }
 /** Gives a turn back without having written. */

@@ -161,7 +161,7 @@ t.test('a write that a truncation overtakes on its way to the chunk is refused t
   })
   t.strictSame(
     sent,
-    { MetadataGet: 1, PartWrite: 1, WriteChunk: 1 },
+    { WriteReady: 1, PartWrite: 1, WriteChunk: 1 },
     'it asks how long the file is now, and writes again',
   )
   for (const node of scene.world.nodes) t.equal(scene.contents(node), `${zeros(at)}second`)
@@ -518,6 +518,49 @@ t.test('an open file without a name: its chunks go with the last close', async (
   scene.world.settle()
   t.equal(owner.share.meta.find(scene.number), undefined)
   t.equal(b.share.meta.find(scene.number), undefined)
+  ends(t, scene)
+})
+
+/** More writes than the others' nodes have slots for. */
+const CROWD = 12
+
+t.test('writes that wait for a third node keep no slot of the node that they wait at', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const of = (member: DataNode): number => {
+    for (let i = 0; ; i++) {
+      const number = scene.world.create(b, `${member.index}-${i}`)
+      if (b.node.router.ofInode(number) === member.index) return number
+    }
+  }
+  const [other, another] = [of(a), of(owner)]
+  const write = (number: number): number =>
+    scene.end(scene.start((ended) => scene.files.write(b, number, 0, Buffer.from('x'), false, ended))).result
+  // A truncation that has to wait for a holder, and writes to the inode's member.
+  scene.write(b, scene.at(a), 'in a')
+  scene.keep({ method: PartCut })
+  const truncate = scene.startTruncate(a, 1)
+  scene.untilKept()
+  const waiting = Array.from({ length: CROWD }, (_, at) => scene.startWrite(b, at, 'y'))
+  scene.world.pass(200)
+  t.ok(waiting.every(({ call }) => call === undefined))
+  t.equal(write(another), 1)
+  scene.release()
+  t.equal(scene.end(truncate).result, 0)
+  for (const one of waiting) t.equal(scene.end(one).result, 1)
+  // The inode's member is away, and writes to a member that is not known to hold chunks.
+  let offset = CHUNK_BYTES
+  while (b.node.router.ofChunk(another, offset / CHUNK_BYTES, 0) !== a.index) offset += CHUNK_BYTES
+  scene.world.crash(owner, 'process')
+  scene.world.pass(100)
+  const late = Array.from({ length: CROWD }, () =>
+    scene.start((ended) => scene.files.write(b, another, offset, Buffer.from('z'), false, ended)),
+  )
+  scene.world.pass(200)
+  t.ok(late.every(({ call }) => call === undefined))
+  t.equal(write(other), 1)
+  for (const one of late) t.equal(scene.end(one).result, -EIO)
+  scene.world.restart(owner)
   ends(t, scene)
 })
 

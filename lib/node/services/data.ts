@@ -1,7 +1,7 @@
 import { EAGAIN, ECANCELED, EFBIG, EINVAL, EIO, ESTALE, fail } from '../../base/errno.js'
 import { FILE_BYTES_MAX } from '../../base/limits.js'
 import type { Extension } from '../../chunk/store.js'
-import { type Step, then } from '../../chunk/then.js'
+import { type Step, sooner, then } from '../../chunk/then.js'
 import type { Inode } from '../../meta/inode.js'
 import { type Done, PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
@@ -18,6 +18,7 @@ import {
   Sync,
   WriteChunk,
   WriteFailed,
+  WriteReady,
 } from '../../wire/methods.js'
 import type { PartServices } from './parts.js'
 import type { Serving } from './serving.js'
@@ -44,6 +45,7 @@ export class DataServices {
       holders.doubt(number)
       asked.answer(0, {})
     })
+    services.on(WriteReady, (request, asked) => this.#ready(request, asked))
     services.on(PartRegister, (request, asked) => this.#register(request, asked))
     services.on(Sync, (request, asked) => this.#sync(request, asked))
     services.on(Statfs, (_, asked) => this.#statfs(asked))
@@ -92,11 +94,33 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
+    // There is one turn at a time, whose data is written elsewhere already: that one may wait.
+    const result =
+      request.turn === 0 ? truncations.sharedNow(inode, finish, write) : truncations.shared(inode, finish, write)
+    if (result !== PENDING) finish(result)
+  }
+
+  #ready(request: RequestOf<typeof WriteReady>, asked: Asked<typeof WriteReady>): void {
+    const { number, generation, offset, end } = request
+    const { truncations, holders, share, pool } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (end <= offset || end - offset > pool.payloadBytes) fail(EINVAL)
+    const finish = (result: number): void => {
+      const present = share.meta.find(number)
+      if (result < 0 || present === undefined) asked.answer(result < 0 ? result : -ESTALE, null)
+      else asked.answer(0, { size: present.size, epoch: present.truncationEpoch })
+    }
     const clear: Step = (late) =>
-      this.#mustClear(request, this.#serving.file(number, generation)) ? truncations.clear(number, late) : 0
-    const result = this.#mustClear(request, inode)
-      ? truncations.exclusiveAtAll(inode, finish, (late) => then(clear, write, late))
-      : truncations.shared(inode, finish, write)
+      this.#mustClear(this.#serving.file(number, generation), offset, end) ? truncations.clear(number, late) : 0
+    const enter: Step = (late) => {
+      const present = this.#serving.file(number, generation)
+      return this.#mustClear(present, offset, end)
+        ? truncations.exclusiveAtAll(present, late, clear)
+        : truncations.shared(present, late, () => 0)
+    }
+    // Whoever is to hold some of it must be able to tell this node so.
+    const reach: Step = (late) => sooner(late, (done) => holders.whenReachable(inode, offset, end, done))
+    const result = then(reach, enter, finish)
     if (result !== PENDING) finish(result)
   }
 
@@ -105,21 +129,20 @@ export class DataServices {
    * it is written over, it could come back only if what is written now is lost: then a holder that is away is not
    * waited for.
    */
-  #mustClear({ append, offset, bytes }: Write, inode: Inode): boolean {
+  #mustClear(inode: Inode, offset: number, end: number): boolean {
     const { holders } = this.#serving
-    const grows = append !== 0 || offset + bytes > inode.size
-    if (!grows || !holders.isInDoubt(inode)) return false
-    return (append === 0 && offset > inode.size) || holders.areUp(inode)
+    return end > inode.size && holders.isInDoubt(inode) && (offset > inode.size || holders.areUp(inode))
   }
 
   /** Writes what lies here, and makes the file as long as it has to be. */
   #writeNow(request: Write, asked: Asked<typeof WriteChunk>, done: Done): number {
-    const { number, generation, bytes, turn, blocks } = request
+    const { number, generation, offset, bytes, turn, blocks, append } = request
     const { appends, share } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (turn !== 0 && !appends.has(number, asked.member, turn)) return -ECANCELED
-    if (this.#mustClear(request, inode)) return -EAGAIN
-    const plan = request.append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
+    const start = append === 0 ? offset : inode.size
+    if (this.#mustClear(inode, start, start + bytes)) return -EAGAIN
+    const plan = append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
     return share.extend(number, plan, blocks, request.killPrivileges !== 0, done)
   }
 
@@ -155,8 +178,23 @@ export class DataServices {
     return (chunk) => router.ofChunk(number, chunk, layout)
   }
 
-  #beginAppend({ number, generation }: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
-    this.#serving.file(number, generation)
+  #beginAppend(request: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
+    const { number, generation, bytes } = request
+    const { holders, pool, router } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    const session = router.session(asked.member)
+    if (bytes === 0 || bytes > pool.payloadBytes) fail(EINVAL)
+    // Not in the queue, where others would wait along.
+    holders.whenReachable(inode, inode.size, inode.size + bytes, (error) => {
+      // Who has lost its session asks again; nobody else would end the turn.
+      const failed = router.session(asked.member) === session ? error : -EIO
+      if (failed < 0) asked.answer(failed, null)
+      else this.#takeTurn(number, asked)
+      this.#serving.turn.endSoon()
+    })
+  }
+
+  #takeTurn(number: number, asked: Asked<typeof AppendBegin>): void {
     this.#serving.appends.begin(number, asked.member, (error, turn) => {
       const inode = this.#serving.share.meta.find(number)
       if (error < 0 || inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
