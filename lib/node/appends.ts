@@ -1,4 +1,4 @@
-import { EIO, ESTALE } from '../base/errno.js'
+import { EAGAIN, EIO, ESTALE } from '../base/errno.js'
 import type { Step } from '../chunk/then.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
@@ -60,7 +60,10 @@ export class Appends {
     return present !== undefined && present.id === turn && present.member === member
   }
 
-  /** Calls `grant` when it is this member's turn. */
+  /**
+   * Calls `grant` when it is this member's turn; with −EAGAIN where that can only begin when all members that hold
+   * chunks of the file can be reached, and one is away: in the queue others would wait along.
+   */
   begin(number: number, member: number, grant: Grant): void {
     const queue = this.#queues.get(number)
     if (queue === undefined) this.#give(number, { member, grant }, [])
@@ -90,8 +93,16 @@ export class Appends {
   #give(number: number, { member, grant }: Waiting, waiting: Waiting[]): void {
     const turn: Turn = { id: this.#meta.counter.next(), member, isGranted: false, isLost: false }
     this.#queues.set(number, { turn, waiting })
-    const clear: Step = (late) =>
-      this.#mustClear(this.#meta.inode(number)) ? this.#truncations.clear(number, late) : 0
+    const clear: Step = (late) => {
+      const inode = this.#meta.inode(number)
+      if (!this.#mustClear(inode)) return 0
+      return this.#holders.areUp(inode) ? this.#truncations.clear(number, late) : -EAGAIN
+    }
+    const begin = (inode: Inode): number => {
+      const needsAll = this.#mustClear(inode) || this.#truncations.isPending(inode)
+      if (needsAll && !this.#holders.areUp(inode)) return -EAGAIN
+      return this.#truncations.exclusive(number, granted, clear)
+    }
     const granted = (result: number): void => {
       const error = turn.isLost ? -EIO : result
       turn.isGranted = true
@@ -101,12 +112,7 @@ export class Appends {
     }
     // Appends that lie with the inode need no turn, and those that have begun before this one have their place first.
     const inode = this.#meta.find(number)
-    let result = -ESTALE
-    if (inode !== undefined) {
-      result = this.#mustClear(inode)
-        ? this.#truncations.exclusiveAtAll(inode, granted, clear)
-        : this.#truncations.exclusive(number, granted, () => 0)
-    }
+    const result = inode === undefined ? -ESTALE : begin(inode)
     if (result !== PENDING) granted(result)
   }
 

@@ -284,8 +284,8 @@ export class DataWorld {
     for (const other of this.nodes) if (other !== node && other.isUp) this.connect(node, other)
   }
 
-  /** Ends the session between two nodes, if there is one, and begins another. */
-  connect(a: DataNode, b: DataNode): void {
+  /** Ends the session between two nodes, if there is one, and begins another. `a` may ask `b` somewhat later. */
+  connect(a: DataNode, b: DataNode, lateMs = 0): void {
     this.disconnect(a, b)
     const [secretA, secretB] = [this.#secret(), this.#secret()]
     const [channelA, channelB] = [a.transport.expect(secretA), b.transport.expect(secretB)]
@@ -295,7 +295,9 @@ export class DataWorld {
     b.channels.set(a.index, channelB)
     a.node.peerServed(b.index, channelA, b.client)
     b.node.peerServed(a.index, channelB, a.client)
-    a.node.peerUp(b.index)
+    const up = (): void => a.node.peerUp(b.index)
+    if (lateMs > 0) a.clock.after(lateMs, up)
+    else up()
     b.node.peerUp(a.index)
   }
 

@@ -564,6 +564,52 @@ t.test('writes that wait for a third node keep no slot of the node that they wai
   ends(t, scene)
 })
 
+t.test('a holder that cannot reach the inode’s member, which does not know that yet', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  scene.world.connect(b, owner, 1000)
+  const sent = scene.sent(a, () => {
+    const write = scene.startWrite(a, scene.at(b), 'data')
+    scene.world.pass(900)
+    t.equal(write.call, undefined)
+    t.equal(scene.end(write).result, 4)
+  })
+  t.ok((sent['PartWrite'] ?? 0) < 150, 'it is asked again, but not without a pause', { sent })
+  ends(t, scene)
+})
+
+t.test('a holder that is away: who waits to append, or to have room made, does so beside others', async (t) => {
+  const scene = new Scene(1, 4)
+  const { owner } = scene
+  const [a, b, c] = scene.others as [DataNode, DataNode, DataNode]
+  const { clock } = scene.world
+  const limitMs = (sinceMs: number): boolean => clock.monotonicMs() - sinceMs < 6000
+  const atB = scene.at(b)
+  scene.write(a, scene.at(a), 'in a')
+  scene.truncate(owner, atB)
+  scene.keep({ method: WriteChunk, from: a })
+  scene.startAppend(a, 'dead')
+  scene.untilKept()
+  scene.world.crash(a, 'process')
+  scene.release()
+  let since = clock.monotonicMs()
+  const appends = Array.from({ length: 6 }, (_, index) => scene.startAppend(index % 2 === 0 ? owner : c, 'alive'))
+  for (const append of appends) t.equal(scene.end(append).result, -EIO, 'its dead writer holds chunks of the file')
+  t.ok(limitMs(since), 'none of them has waited for another one’s wait')
+  // Nobody needs a for anything but this.
+  since = clock.monotonicMs()
+  const allocate = scene.start((ended) => scene.files.allocate(c, scene.number, 1, scene.at(a), CHUNK_BYTES, ended))
+  scene.world.pass(100)
+  t.equal(scene.write(c, 0, 'head'), 4)
+  t.equal(allocate.call, undefined)
+  t.equal(scene.end(allocate).result, -EIO)
+  t.ok(limitMs(since))
+  scene.world.restart(a)
+  t.equal(scene.append(c, 'alive'), 5)
+  t.equal(scene.contents(b), `head${zeros(atB - 4)}alive`)
+  ends(t, scene)
+})
+
 t.test('free waits until it is safe, and the holders are told until they have answered', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)

@@ -180,27 +180,38 @@ export class DataServices {
 
   #beginAppend(request: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
     const { number, generation, bytes } = request
-    const { holders, pool, router } = this.#serving
+    const { holders, pool } = this.#serving
     const inode = this.#serving.file(number, generation)
-    const session = router.session(asked.member)
     if (bytes === 0 || bytes > pool.payloadBytes) fail(EINVAL)
+    const ready = this.#unlessLost(asked, () => this.#takeTurn(number, asked))
     // Not in the queue, where others would wait along.
-    holders.whenReachable(inode, inode.size, inode.size + bytes, (error) => {
-      // Who has lost its session asks again; nobody else would end the turn.
-      const failed = router.session(asked.member) === session ? error : -EIO
-      if (failed < 0) asked.answer(failed, null)
-      else this.#takeTurn(number, asked)
+    holders.whenReachable(inode, inode.size, inode.size + bytes, ready)
+  }
+
+  #takeTurn(number: number, asked: Asked<typeof AppendBegin>): void {
+    const { appends, holders, share } = this.#serving
+    appends.begin(number, asked.member, (error, turn) => {
+      const inode = share.meta.find(number)
+      if (inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
+      else if (error === -EAGAIN) {
+        const again = this.#unlessLost(asked, () => this.#takeTurn(number, asked))
+        holders.whenUp(inode, again)
+      } else if (error < 0) asked.answer(error, null)
+      else asked.answer(0, { turn, size: inode.size, epoch: inode.truncationEpoch })
       this.#serving.turn.endSoon()
     })
   }
 
-  #takeTurn(number: number, asked: Asked<typeof AppendBegin>): void {
-    this.#serving.appends.begin(number, asked.member, (error, turn) => {
-      const inode = this.#serving.share.meta.find(number)
-      if (error < 0 || inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
-      else asked.answer(0, { turn, size: inode.size, epoch: inode.truncationEpoch })
-      this.#serving.turn.endSoon()
-    })
+  /** What goes on after a wait, unless that has failed. Who has lost its session asks again: it would end no turn. */
+  #unlessLost(asked: Asked<typeof AppendBegin>, goOn: () => void): (error: number) => void {
+    const { router, turn } = this.#serving
+    const session = router.session(asked.member)
+    return (error) => {
+      const failed = router.session(asked.member) === session ? error : -EIO
+      if (failed < 0) asked.answer(failed, null)
+      else goOn()
+      turn.endSoon()
+    }
   }
 
   /** Never waits for a truncation: that may be waiting for the one who asks. */
