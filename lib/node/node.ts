@@ -63,7 +63,12 @@ export class Node {
     const channel = this.#channels.get(member)
     if (channel === undefined) return
     this.belongings.up(member)
-    this.#client.peerUp(member, channel, (ended) => this.#greet(member, channel, ended))
+    this.#client.peerUp(member, channel, (ended) =>
+      this.#greet(member, channel, () => {
+        ended()
+        this.#served?.peerReached()
+      }),
+    )
   }
 
   /** The session has ended; the peer may come back. */

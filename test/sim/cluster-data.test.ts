@@ -315,6 +315,69 @@ t.test('what a dead writer has left beyond the size never shows, however the fil
   }
 })
 
+/** The blocks that are in use for the file, wherever. */
+const blocksInUse = ({ world, number }: Scene): number =>
+  world.nodes.reduce((sum, { share }) => sum + (share.meta.find(number)?.blocks ?? 0), 0)
+
+/** The same, as stat(2) says it. */
+function blocksOf(scene: Scene, node: DataNode): number {
+  scene.size(node)
+  return node.fs.found.blocks + node.fs.found.blocksElsewhere
+}
+
+t.test('what a dead writer has left beyond the size goes by itself', async (t) => {
+  const cases: Record<string, (scene: Scene, node: DataNode) => unknown> = {
+    'a write': (scene, node) => scene.startWrite(node, scene.at(node, 20) - 10, 'x'.repeat(CHUNK_BYTES + 10)),
+    'an append': (scene, node) => scene.startAppend(node, 'x'.repeat(3 * CHUNK_BYTES)),
+  }
+  for (const [name, write] of Object.entries(cases)) {
+    for (const kind of ['process', 'power'] as const) {
+      const scene = new Scene()
+      const { a, b, owner } = cast(scene)
+      scene.write(owner, scene.at(b), 'alive')
+      const size = scene.size(owner)
+      const open = (ended: (call: FileCall) => void): void => scene.files.open(a, scene.number, ended)
+      t.equal(scene.end(scene.start(open)).result, 0)
+      scene.keep({ method: WriteChunk, from: a })
+      write(scene, a)
+      scene.untilKept()
+      scene.world.crash(a, kind)
+      scene.world.pass(100)
+      scene.release()
+      // Somebody who is away, too, is waited for.
+      scene.world.crash(b, 'process')
+      scene.world.pass(100)
+      scene.world.restart(a)
+      scene.world.pass(7000)
+      scene.world.restart(b)
+      scene.world.settle()
+      t.equal(blocksOf(scene, owner), blocksInUse(scene), `${name}, ${kind}`)
+      for (const { share } of [a, b]) {
+        const part = share.meta.find(scene.number)
+        t.ok(part === undefined || part.size <= size, `${name}, ${kind}`, { size, part: part?.size })
+      }
+      t.equal(scene.contents(owner), `${zeros(size - 5)}alive`)
+      t.strictSame(scene.world.check(kind === 'power'), [])
+      t.strictSame(scene.world.faults, [])
+    }
+  }
+})
+
+t.test('what a failed write has left beyond the size goes by itself', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const [first, second] = [scene.at(a), scene.at(b)]
+  const [from, to] = [Math.min(first, second), Math.max(first, second) + 4]
+  const full = first < second ? b : a
+  full.kv.faults.isFull = true
+  t.equal(scene.write(owner, from, 'x'.repeat(to - from)), -ENOSPC)
+  full.kv.faults.isFull = false
+  scene.world.settle()
+  t.equal(blocksInUse(scene), 0)
+  t.equal(blocksOf(scene, owner), 0)
+  ends(t, scene)
+})
+
 t.test('what a failed write has left beyond the size never shows', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)
@@ -789,10 +852,7 @@ t.test('what is acknowledged survives the death of every node, and what is synce
 t.test('what stat says of a file’s blocks', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)
-  const blocks = (node: DataNode): number => {
-    scene.size(node)
-    return node.fs.found.blocks + node.fs.found.blocksElsewhere
-  }
+  const blocks = (node: DataNode): number => blocksOf(scene, node)
   scene.write(a, 0, 'x'.repeat(8 * CHUNK_BYTES))
   t.equal(blocks(owner), (8 * CHUNK_BYTES) / 512)
   t.equal(blocks(b), (8 * CHUNK_BYTES) / 512)

@@ -33,16 +33,18 @@ export class DataServices {
   constructor(serving: Serving, parts: PartServices) {
     this.#serving = serving
     this.#parts = parts
-    const { services, appends, holders } = serving
+    const { services, appends, holders, leftovers } = serving
     services.on(ReadChunk, (request, asked) => this.#read(request, asked))
     services.on(WriteChunk, (request, asked) => this.#write(request, asked))
     services.on(AppendBegin, (request, asked) => this.#beginAppend(request, asked))
     services.on(AppendEnd, ({ number, turn }, asked) => {
       appends.end(number, asked.member, turn, false)
+      leftovers.add([number])
       asked.answer(0, {})
     })
     services.on(WriteFailed, ({ number }, asked) => {
       holders.doubt(number)
+      leftovers.add([number])
       asked.answer(0, {})
     })
     services.on(WriteReady, (request, asked) => this.#ready(request, asked))
