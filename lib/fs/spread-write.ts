@@ -3,7 +3,7 @@ import { FILE_BYTES_MAX } from '../base/limits.js'
 import type { Done } from '../ports.js'
 import { NO_TRANSFER } from '../rpc/call.js'
 import type { Piece } from '../stripe/stripe.js'
-import { AppendBegin, AppendEnd, PartWrite, WriteChunk, WriteFailed } from '../wire/methods.js'
+import { AppendBegin, AppendEnd, PartWrite, WriteChunk, WriteFailed, WriteReady } from '../wire/methods.js'
 import type { Extent } from './known.js'
 import type { WriteFlags } from './operations.js'
 import type { Spread, SpreadFile } from './spread.js'
@@ -17,8 +17,14 @@ interface Write {
   readonly killPrivileges: boolean
   /** The turn to append, or 0. */
   readonly turn: number
+  /** How often it was refused, one time after the other, although the file has stayed as it was. */
+  readonly refusals?: number
   readonly finish: Done
 }
+
+/** Refused that often it is slow to try again: a holder cannot reach the inode's member, which does not know it yet. */
+const REFUSALS_MAX = 2
+const AGAIN_MS = 10
 
 /**
  * write(2) of files whose chunks lie with several members. What lies with the inode is one message. Otherwise the data
@@ -51,7 +57,7 @@ export class SpreadWrites {
     let failure = 0
     let blocks = 0
     const ended = (): void => {
-      if (failure < 0) this.#refused(write, failure)
+      if (failure < 0) this.#refused(write, failure, extent)
       else this.#commit(write, pieces, extent, blocks)
     }
     if (left === 0) {
@@ -87,7 +93,8 @@ export class SpreadWrites {
   }
 
   /** All that lies elsewhere is written: the rest, and the size, go to the inode's member. */
-  #commit(write: Write, pieces: readonly Piece[], { epoch }: Extent, blocks: number): void {
+  #commit(write: Write, pieces: readonly Piece[], extent: Extent, blocks: number): void {
+    const { epoch } = extent
     const { file, at, bytes, offset, killPrivileges, turn } = write
     const { number, generation, owner } = file
     const own = pieces.filter(({ member }) => member === owner)
@@ -100,7 +107,7 @@ export class SpreadWrites {
     }
     const transfer = { at: at + dataOffset - offset, bytes: dataBytes, to: 0, room: 0 }
     this.#spread.router.ask(owner, WriteChunk, request, transfer, (result, reply) => {
-      if (reply === null) this.#refused(write, result)
+      if (reply === null) this.#refused(write, result, extent)
       else this.#written(write, reply)
     })
   }
@@ -111,16 +118,29 @@ export class SpreadWrites {
   }
 
   /** Begins again where the file was truncated, or the turn was taken back; ends otherwise. */
-  #refused(write: Write, error: number): void {
-    const { file, turn } = write
-    if (turn !== 0 && (error === -EAGAIN || error === -ECANCELED)) {
+  #refused(write: Write, error: number, extent: Extent): void {
+    if (write.turn !== 0 && (error === -EAGAIN || error === -ECANCELED)) {
       // The place that came with a turn is this write's no longer: only another turn gives it another one.
       this.#endTurn(write)
       this.#takeTurn({ ...write, turn: 0 })
-    } else if (error === -EAGAIN) {
-      const again = (extent: Extent): void => this.#attempt(write, extent)
-      this.#spread.refresh(file, (failed) => this.#fail(write, failed), again)
-    } else this.#fail(write, error)
+    } else if (error === -EAGAIN) this.#again(write, extent)
+    else this.#fail(write, error)
+  }
+
+  #again(write: Write, { epoch }: Extent): void {
+    const { number, generation, owner } = write.file
+    const request = { number, generation, offset: write.offset, end: write.offset + write.bytes }
+    this.#spread.router.ask(owner, WriteReady, request, NO_TRANSFER, (result, reply) => {
+      if (reply === null) {
+        this.#fail(write, result)
+        return
+      }
+      this.#spread.known.noteExtent(number, reply.size, reply.epoch)
+      const refusals = reply.epoch === epoch ? (write.refusals ?? 0) + 1 : 0
+      const attempt = (): void => this.#attempt({ ...write, refusals }, reply)
+      if (refusals < REFUSALS_MAX) attempt()
+      else this.#spread.router.after(AGAIN_MS, attempt)
+    })
   }
 
   /** What is written already may lie beyond the end of the file: the inode's member takes note of that. */
@@ -162,7 +182,7 @@ export class SpreadWrites {
   #takeTurn(write: Write): void {
     const { file, bytes, finish } = write
     const { number, generation, owner } = file
-    this.#spread.router.ask(owner, AppendBegin, { number, generation }, NO_TRANSFER, (result, reply) => {
+    this.#spread.router.ask(owner, AppendBegin, { number, generation, bytes }, NO_TRANSFER, (result, reply) => {
       if (reply === null) finish(result)
       else {
         const mine = { ...write, turn: reply.turn, offset: reply.size }

@@ -1,5 +1,6 @@
-import { EIO } from '../base/errno.js'
+import { EAGAIN, EIO, ESTALE } from '../base/errno.js'
 import type { Step } from '../chunk/then.js'
+import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import { PENDING } from '../ports.js'
 import type { FileHolders } from './holders.js'
@@ -7,6 +8,9 @@ import type { Truncations } from './truncation.js'
 
 /** Gets 0 and the turn's number, or a negative errno. */
 export type Grant = (error: number, turn: number) => void
+
+/** Inodes of which that is remembered; beyond that, some are cleared once more. */
+const CLEAR_MAX = 65536
 
 interface Turn {
   /** Never given twice, by whatever incarnation of this node. */
@@ -37,6 +41,8 @@ export class Appends {
   readonly #holders: FileHolders
   readonly #truncations: Truncations
   readonly #queues = new Map<number, Queue>()
+  /** Inodes all of whose turns have ended well since this node has started, or since they were cleared. */
+  readonly #clear = new Set<number>()
 
   constructor(meta: MetaStore, holders: FileHolders, truncations: Truncations) {
     this.#meta = meta
@@ -54,7 +60,10 @@ export class Appends {
     return present !== undefined && present.id === turn && present.member === member
   }
 
-  /** Calls `grant` when it is this member's turn. */
+  /**
+   * Calls `grant` when it is this member's turn; with −EAGAIN where that can only begin when all members that hold
+   * chunks of the file can be reached, and one is away: in the queue others would wait along.
+   */
   begin(number: number, member: number, grant: Grant): void {
     const queue = this.#queues.get(number)
     if (queue === undefined) this.#give(number, { member, grant }, [])
@@ -64,7 +73,7 @@ export class Appends {
   /** The turn has ended; `isClean`: all that was written for it is within the file's size. */
   end(number: number, member: number, turn: number, isClean: boolean): void {
     if (!this.has(number, member, turn)) return
-    if (!isClean) this.#holders.doubt(number)
+    if (!isClean) this.#spoil(number)
     this.#next(number)
   }
 
@@ -76,6 +85,7 @@ export class Appends {
       for (const { grant } of lost) grant(-EIO, 0)
       if (queue.turn.member !== member) continue
       queue.turn.isLost = true
+      this.#spoil(number)
       if (queue.turn.isGranted) this.#next(number)
     }
   }
@@ -84,18 +94,41 @@ export class Appends {
     const turn: Turn = { id: this.#meta.counter.next(), member, isGranted: false, isLost: false }
     this.#queues.set(number, { turn, waiting })
     const clear: Step = (late) => {
-      const isInDoubt = this.#holders.isInDoubt(this.#meta.inode(number))
-      return isInDoubt ? this.#truncations.clear(number, late) : 0
+      const inode = this.#meta.inode(number)
+      if (!this.#mustClear(inode)) return 0
+      return this.#holders.areUp(inode) ? this.#truncations.clear(number, late) : -EAGAIN
+    }
+    const begin = (inode: Inode): number => {
+      const needsAll = this.#mustClear(inode) || this.#truncations.isPending(inode)
+      if (needsAll && !this.#holders.areUp(inode)) return -EAGAIN
+      return this.#truncations.exclusive(number, granted, clear)
     }
     const granted = (result: number): void => {
       const error = turn.isLost ? -EIO : result
       turn.isGranted = true
+      if (result === 0) this.#clean(number)
       if (error < 0) this.#next(number)
       grant(error, turn.id)
     }
     // Appends that lie with the inode need no turn, and those that have begun before this one have their place first.
-    const result = this.#truncations.exclusive(number, granted, clear)
+    const inode = this.#meta.find(number)
+    const result = inode === undefined ? -ESTALE : begin(inode)
     if (result !== PENDING) granted(result)
+  }
+
+  /** Data of a turn that has ended otherwise than it should may still be on its way, to where the next one's goes. */
+  #mustClear(inode: Inode): boolean {
+    return !this.#clear.has(inode.number) && this.#holders.isInDoubt(inode)
+  }
+
+  #clean(number: number): void {
+    if (this.#clear.size >= CLEAR_MAX) this.#clear.clear()
+    this.#clear.add(number)
+  }
+
+  #spoil(number: number): void {
+    this.#clear.delete(number)
+    this.#holders.doubt(number)
   }
 
   #next(number: number): void {

@@ -2,6 +2,7 @@ import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import { NO_TRANSFER } from '../rpc/call.js'
 import type { AnyMethod } from '../rpc/services.js'
+import { type MemberOf, piecesOf } from '../stripe/stripe.js'
 import type { ReplyOf, RequestOf } from '../wire/methods.js'
 import { INODE_HAS_PARTS } from '../wire/records.js'
 import type { Router } from './router.js'
@@ -67,6 +68,24 @@ export class FileHolders {
     if ((inode.flags & INODE_HAS_PARTS) === 0) return []
     const members = this.#meta.holders.list(inode.number).map((id) => this.#router.withId(id))
     return members.filter((member) => member >= 0)
+  }
+
+  /** Calls `done` with 0 when all of them can be reached, or with −EIO when that takes too long. */
+  whenUp(inode: Inode, done: (error: number) => void): void {
+    this.#router.whenUp(this.of(inode), done)
+  }
+
+  /** The same of those that have the chunks of [offset, end), be there any of them yet or not. */
+  whenReachable(inode: Inode, offset: number, end: number, done: (error: number) => void): void {
+    const { number, chunkBits, layout } = inode
+    const memberOf: MemberOf = (chunk) => this.#router.ofChunk(number, chunk, layout)
+    const members = new Set(piecesOf(offset, end - offset, chunkBits, memberOf).map(({ member }) => member))
+    this.#router.whenUp([...members], done)
+  }
+
+  /** All of them can be reached. */
+  areUp(inode: Inode): boolean {
+    return this.#router.areUp(this.of(inode))
   }
 
   /** Asks these members the same; `done` gets the first error, or 0, when all have answered. */

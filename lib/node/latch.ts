@@ -1,4 +1,4 @@
-import { caught } from '../base/errno.js'
+import { caught, EAGAIN } from '../base/errno.js'
 import type { Step } from '../chunk/then.js'
 import { type Done, PENDING } from '../ports.js'
 
@@ -28,6 +28,18 @@ export class Latch {
     return this.#run(key, { isExclusive: false, step, done })
   }
 
+  /**
+   * The same, but where it would have to wait for one that shares nothing it is not run, and −EAGAIN returned. Others
+   * that wait with it and share are no reason to.
+   */
+  sharedNow(key: number, done: Done, step: Step): number {
+    const held = this.#held.get(key)
+    const waiting = { isExclusive: false, step, done }
+    if (held === undefined) return this.#run(key, waiting)
+    if (held.count < 0 || held.queue.some(({ isExclusive }) => isExclusive)) return -EAGAIN
+    return this.#enter(key, held, waiting)
+  }
+
   /** Runs `step` when no other one is under way, and lets none begin until it has ended. */
   exclusive(key: number, done: Done, step: Step): number {
     return this.#run(key, { isExclusive: true, step, done })
@@ -39,15 +51,17 @@ export class Latch {
       const fresh: Held = { count: 0, queue: [], isAdmitting: false }
       // What the step does may come back here before it returns.
       this.#held.set(key, fresh)
-      const result = this.#begin(key, fresh, waiting)
-      if (result !== PENDING) this.#admit(key, fresh)
-      return result
+      return this.#enter(key, fresh, waiting)
     }
     const mustWait = held.queue.length > 0 || held.isAdmitting || held.count < 0
     if (mustWait || (waiting.isExclusive && held.count > 0)) {
       held.queue.push(waiting)
       return PENDING
     }
+    return this.#enter(key, held, waiting)
+  }
+
+  #enter(key: number, held: Held, waiting: Waiting): number {
     const result = this.#begin(key, held, waiting)
     if (result !== PENDING) this.#admit(key, held)
     return result

@@ -63,16 +63,22 @@ export class Node {
     const channel = this.#channels.get(member)
     if (channel === undefined) return
     this.belongings.up(member)
-    this.#client.peerUp(member, channel, (ended) => this.#greet(member, channel, ended))
+    this.#client.peerUp(member, channel, (ended) =>
+      this.#greet(member, channel, () => {
+        ended()
+        this.#served?.peerReached()
+      }),
+    )
   }
 
   /** The session has ended; the peer may come back. */
   peerDown(member: number): void {
+    // What is served next must not take it for one that can be reached.
+    this.#client.peerDown(member)
+    this.router.sessionChanged(member)
     this.#served?.peerDown(member, this.#channels.get(member) ?? 0)
     this.#channels.delete(member)
-    this.router.sessionChanged(member)
     this.belongings.down(member)
-    this.#client.peerDown(member)
   }
 
   /** The peer will not come back. */

@@ -107,6 +107,11 @@ export class Router {
     )
   }
 
+  /** Runs a step that late. */
+  after(delayMs: number, step: () => void): void {
+    this.#client.after(delayMs, step)
+  }
+
   /** All of these members can be reached. */
   areUp(members: readonly number[]): boolean {
     return members.every((member) => member === this.self || this.#client.isUp(member))

@@ -9,6 +9,7 @@ import { Departures } from './departures.js'
 import { HeldNames } from './held-names.js'
 import { FileHolders } from './holders.js'
 import { Leases } from './leases.js'
+import { Leftovers } from './leftovers.js'
 import { Line } from './line.js'
 import { isOf } from './lock-fields.js'
 import { Outgoing } from './outbox.js'
@@ -66,6 +67,8 @@ export class Served {
   readonly #truncations: Truncations
   readonly #appends: Appends
   readonly #departures: Departures
+  readonly #leftovers: Leftovers
+  readonly #parts: PartServices
   readonly #turn: ServedParts['turn']
 
   constructor(parts: ServedParts) {
@@ -98,19 +101,20 @@ export class Served {
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })
     this.#appends = new Appends(meta, holders, this.#truncations)
+    this.#leftovers = new Leftovers(meta, holders, this.#truncations, turn)
     const { positions } = parts
     const serving = new Serving({
       ...{ services, share, router, outgoing, sagas, stream, names, room, positions, pool, clock, turn, log },
-      ...{ holders, truncations: this.#truncations, appends: this.#appends },
+      ...{ holders, truncations: this.#truncations, appends: this.#appends, leftovers: this.#leftovers },
     })
     this.#departures = new Departures(share, router, turn, clock)
     this.#graves = new Graves(serving)
     this.#opens = new OpenServices(serving, this.#leases)
     new LockServices(serving, this.#leases)
     new InodeServices(serving)
-    const partServices = new PartServices(serving)
-    new DataServices(serving, partServices)
-    new SpaceServices(serving, partServices)
+    this.#parts = new PartServices(serving)
+    new DataServices(serving, this.#parts)
+    new SpaceServices(serving, this.#parts)
     new ListingServices(serving)
     this.#serveNames(serving)
     this.server = new RpcServer(
@@ -148,9 +152,15 @@ export class Served {
     this.#turn.endSoon()
   }
 
+  /** A member can be asked from now on. */
+  peerReached(): void {
+    this.#leftovers.reached()
+  }
+
   peerDown(member: number, channel: number): void {
     this.server.close(channel)
     this.#appends.memberLost(member)
+    this.#parts.memberLost(member)
     this.#leases.down(member)
   }
 

@@ -1,4 +1,4 @@
-import { EFBIG, EIO } from '../base/errno.js'
+import { EAGAIN, EFBIG, EIO } from '../base/errno.js'
 import { FILE_BYTES_MAX } from '../base/limits.js'
 import { ending, type Step, sooner, then } from '../chunk/then.js'
 import type { Cut } from '../meta/cuts.js'
@@ -55,6 +55,8 @@ export class Truncations {
   readonly #latch = new Latch()
   /** Those that have begun. */
   readonly #pending = new Map<number, Pending>()
+  /** Those of them that are being done, and not only to be tried again. */
+  readonly #underWay = new Set<number>()
   readonly #scratch = areaOf(new Uint32Array(256))
   #cancelRetry: (() => void) | undefined
 
@@ -90,9 +92,17 @@ export class Truncations {
   /** Runs a change of a file's data beside others. */
   shared(inode: Inode, done: Done, step: Step): number {
     const { number } = inode
-    if (this.isPending(inode)) return this.exclusive(number, done, step)
+    if (this.isPending(inode) && !this.#underWay.has(number)) return this.exclusive(number, done, step)
     // What has failed while this has waited is not tried again for each of those that wait.
     return this.#latch.shared(number, done, (late) => (this.#pending.has(number) ? -EIO : step(late)))
+  }
+
+  /**
+   * The same, but −EAGAIN where it would have to wait: for what comes with data, as its slot is not to be kept from
+   * others for as long as some third node may be away.
+   */
+  sharedNow(inode: Inode, done: Done, step: Step): number {
+    return this.isPending(inode) ? -EAGAIN : this.#latch.sharedNow(inode.number, done, step)
   }
 
   /** Runs a change of a file's data while there is no other one. */
@@ -103,21 +113,36 @@ export class Truncations {
     })
   }
 
+  /**
+   * The same for what may need the members that hold chunks of the file: it is not begun before all of them can be
+   * reached, so that nobody else has to wait with it for one that is away. EIO.
+   */
+  exclusiveAtAll(inode: Inode, done: Done, step: Step): number {
+    const { number } = inode
+    const up: Step = (next) => sooner(next, (finish) => this.#holders.whenUp(inode, finish))
+    return then(up, (next) => this.exclusive(number, next, step), done)
+  }
+
   /** setattr(2) with a size, of a regular file. What `origin` has asked for is not done a second time. */
   setSize(update: Update, origin: Origin | null, done: Done): number {
     const { number, size } = update
-    return this.exclusive(number, done, (late) => {
-      const { results } = this.#meta
-      if (origin !== null && results.get(origin.client, origin.sequence) !== null) return 0
-      if (size > FILE_BYTES_MAX) return -EFBIG
-      const inode = this.#meta.inode(number)
-      const set: Step = (next) => this.#share.setattr(number, changeOf(update), next)
-      const hasHolders = this.#holders.of(inode).length > 0
-      if (hasHolders && size < inode.size) return this.#begin(inode, size, origin, this.#wordsOf(update), late)
-      if (size > inode.size && this.#holders.isInDoubt(inode))
-        return then((next) => this.clear(number, next), set, late)
-      return set(late)
-    })
+    if (size > FILE_BYTES_MAX) return -EFBIG
+    const inode = this.#meta.inode(number)
+    const cuts = size < inode.size || (size > inode.size && this.#holders.isInDoubt(inode))
+    const set: Step = (late) => this.#setSize(update, origin, late)
+    return cuts ? this.exclusiveAtAll(inode, done, set) : this.exclusive(number, done, set)
+  }
+
+  #setSize(update: Update, origin: Origin | null, done: Done): number {
+    const { number, size } = update
+    const { results } = this.#meta
+    if (origin !== null && results.get(origin.client, origin.sequence) !== null) return 0
+    const inode = this.#meta.inode(number)
+    const set: Step = (next) => this.#share.setattr(number, changeOf(update), next)
+    const hasHolders = this.#holders.of(inode).length > 0
+    if (hasHolders && size < inode.size) return this.#begin(inode, size, origin, this.#wordsOf(update), done)
+    if (size > inode.size && this.#holders.isInDoubt(inode)) return then((next) => this.clear(number, next), set, done)
+    return set(done)
   }
 
   /** Cuts off what writers may have left beyond the inode's size. Within {@link exclusive}. */
@@ -156,7 +181,9 @@ export class Truncations {
     const settled: Step = (next) => then((late) => this.#share.fsyncdir(late), tell, next)
     const apply: Step = (next) => this.#apply(number, cut, blocks, next)
     const applied: Step = (next) => then(settled, apply, next)
+    this.#underWay.add(number)
     const ended = (result: number): number => {
+      this.#underWay.delete(number)
       if (result < 0 && this.#pending.has(number)) this.#failed(number, result)
       this.#turn.endSoon()
       return result

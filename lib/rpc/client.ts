@@ -105,6 +105,11 @@ export class RpcClient {
     this.#review()
   }
 
+  /** Runs a step that late. */
+  after(delayMs: number, step: () => void): void {
+    this.#clock.after(delayMs, step)
+  }
+
   isUp(number: number): boolean {
     return this.#peers.get(number)?.isUp ?? false
   }

@@ -26,6 +26,11 @@ export class Opens {
     return !this.isKnown || this.#inodes.has(inode)
   }
 
+  /** The inodes that the member has open. */
+  of(member: number): number[] {
+    return [...this.#inodes].flatMap(([inode, members]) => (members.has(member) ? [inode] : []))
+  }
+
   add(inode: number, member: number, id: number): void {
     const members = this.#inodes.get(inode) ?? new Map<number, Set<number>>()
     this.#inodes.set(inode, members)

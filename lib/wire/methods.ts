@@ -166,9 +166,20 @@ export const WriteChunk = changes(
   { size: 'u64', epoch: 'u32' },
 )
 
-/** Waits until it is the asker's turn to append to a file, and says how long the file is then. */
+/**
+ * Waits until a write from `offset` to `end` may come, and says how long the file is then: after one was refused
+ * (EAGAIN). What comes with data is never made to wait for other nodes.
+ */
+export const WriteReady = reads(
+  50,
+  'WriteReady',
+  { ...INODE, offset: 'u64', end: 'u64' },
+  { size: 'u64', epoch: 'u32' },
+)
+
+/** Waits until it is the asker's turn to append so many bytes to a file, and says how long the file is then. */
 export const AppendBegin = {
-  ...reads(46, 'AppendBegin', INODE, { turn: 'u64', size: 'u64', epoch: 'u32' }),
+  ...reads(46, 'AppendBegin', { ...INODE, bytes: 'u64' }, { turn: 'u64', size: 'u64', epoch: 'u32' }),
   isPatient: true,
 }
 /** Gives a turn back without having written. */
@@ -186,28 +197,37 @@ export const PartWrite = changes(
 )
 
 /** The asker is going to hold chunks of the inode, and is told from now on when it is truncated or freed. */
-export const PartRegister = reads(41, 'PartRegister', { ...INODE, epoch: 'u32' }, {})
+export const PartRegister = ranked(2, reads(41, 'PartRegister', { ...INODE, epoch: 'u32' }, {}))
 
 /** Cuts off all from `size` on, unless that was done: the truncation epoch is `epoch` then. `blocks`: what is left. */
-export const PartCut = reads(42, 'PartCut', { ...INODE, size: 'u64', epoch: 'u32' }, { blocks: 'u64' })
+export const PartCut = ranked(1, reads(42, 'PartCut', { ...INODE, size: 'u64', epoch: 'u32' }, { blocks: 'u64' }))
 
 /** The inode was freed. */
-export const PartFree = reads(43, 'PartFree', INODE, {})
+export const PartFree = ranked(1, reads(43, 'PartFree', INODE, {}))
+
+/** Makes the member's chunks safe against a power cut. */
+export const PartSync = ranked(2, reads(49, 'PartSync', INODE, {}))
 
 /** fallocate(2) of those chunks of a range that the member has. */
-export const PartAllocate = changes(
-  44,
-  'PartAllocate',
-  { ...INODE, mode: 'u32', offset: 'u64', bytes: 'u64', epoch: 'u32', chunkBits: 'u32' },
-  { blocks: 'i64' },
+export const PartAllocate = ranked(
+  1,
+  changes(
+    44,
+    'PartAllocate',
+    { ...INODE, mode: 'u32', offset: 'u64', bytes: 'u64', epoch: 'u32', chunkBits: 'u32' },
+    { blocks: 'i64' },
+  ),
 )
 
 /** lseek(2) in those chunks that the member has, below `end`. `found` 0: there is nothing before `offset`. */
-export const PartSeek = reads(
-  45,
-  'PartSeek',
-  { ...INODE, offset: 'u64', end: 'u64', whence: 'u32', chunkBits: 'u32' },
-  { offset: 'u64', found: 'u32' },
+export const PartSeek = ranked(
+  2,
+  reads(
+    45,
+    'PartSeek',
+    { ...INODE, offset: 'u64', end: 'u64', whence: 'u32', chunkBits: 'u32' },
+    { offset: 'u64', found: 'u32' },
+  ),
 )
 
 /** A directory has so many subdirectories more, or fewer. The reply is what it hands down. */

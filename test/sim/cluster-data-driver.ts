@@ -142,8 +142,13 @@ export class DataDriver {
 
   /** 0 where the node cannot find it out at the moment. */
   #find(node: DataNode, name: string): number {
-    const isWhole = this.world.nodes.every(({ isUp }) => isUp)
-    return node.held.get(name) ?? (isWhole ? this.world.find(node, name) : 0)
+    const held = node.held.get(name)
+    if (held !== undefined) return held
+    if (!this.world.nodes.every(({ isUp }) => isUp)) return 0
+    const number = this.world.find(node, name)
+    const { result } = this.#files.now((ended) => this.#files.open(node, number, ended))
+    this.#check(result === 0, `open of ${name}: ${result}`)
+    return number
   }
 
   #range(): [offset: number, bytes: number] {

@@ -49,6 +49,11 @@ export class Files {
     this.#bare(node, ended, (done) => node.fs.open(number, flags, done))
   }
 
+  open(node: DataNode, number: number, ended: Ended): void {
+    const flags = { exclusive: false, truncate: false, killPrivileges: false }
+    this.#bare(node, ended, (done) => node.fs.open(number, flags, done))
+  }
+
   allocate(node: DataNode, number: number, mode: number, offset: number, bytes: number, ended: Ended): void {
     this.#bare(node, ended, (done) => node.fs.fallocate(number, mode, offset, bytes, done))
   }

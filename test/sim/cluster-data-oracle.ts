@@ -29,6 +29,8 @@ export class FileOracle {
   /** The contents when nothing was under way last. */
   base: Uint8Array = new Uint8Array(0)
   #changes: Change[] = []
+  /** What a power cut may have taken away before the last {@link adopt}, but for bytes beyond the size. */
+  readonly #lost: Change[] = []
   /** Those that no power cut takes away. */
   readonly #safe = new Set<Change>()
   /** Bytes that an append under way may have put anywhere. */
@@ -77,6 +79,7 @@ export class FileOracle {
   /** Nothing is under way: these are the contents from now on. */
   adopt(contents: Uint8Array): void {
     this.base = contents
+    this.#lost.push(...this.#changes.filter(({ isDoubted, kind }) => isDoubted && kind === 'bytes'))
     this.#changes = []
     this.#safe.clear()
     this.#anywhere = []
@@ -107,6 +110,8 @@ export class FileOracle {
       isDoubted: false,
     }
     const zeroes = begun.filter(({ kind, from, to }) => kind === 'zero' && from <= offset && offset < to)
+    const isUnsafe = setters.some(({ kind, isDoubted }) => kind === 'bytes' && isDoubted)
+    if (isUnsafe && this.#lost.some((lost) => isSetter(lost, offset) && lost.value(offset) === seen)) return true
     const sources = [first, ...setters]
     const isOver = (source: Change, others: readonly Change[]): boolean =>
       others.some((other) => other.start > source.end && other.end < start)

@@ -284,8 +284,8 @@ export class DataWorld {
     for (const other of this.nodes) if (other !== node && other.isUp) this.connect(node, other)
   }
 
-  /** Ends the session between two nodes, if there is one, and begins another. */
-  connect(a: DataNode, b: DataNode): void {
+  /** Ends the session between two nodes, if there is one, and begins another. `a` may ask `b` somewhat later. */
+  connect(a: DataNode, b: DataNode, lateMs = 0): void {
     this.disconnect(a, b)
     const [secretA, secretB] = [this.#secret(), this.#secret()]
     const [channelA, channelB] = [a.transport.expect(secretA), b.transport.expect(secretB)]
@@ -295,7 +295,9 @@ export class DataWorld {
     b.channels.set(a.index, channelB)
     a.node.peerServed(b.index, channelA, b.client)
     b.node.peerServed(a.index, channelB, a.client)
-    a.node.peerUp(b.index)
+    const up = (): void => a.node.peerUp(b.index)
+    if (lateMs > 0) a.clock.after(lateMs, up)
+    else up()
     b.node.peerUp(a.index)
   }
 
@@ -333,10 +335,11 @@ export class DataWorld {
     node.incarnation++
     node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     let isReady = false
+    const peers = this.nodes.map((other) => other.index).filter((other) => other !== index)
     node.share.recover((error) => {
       if (error < 0) throw new Error(`recovery of ${index}: ${error}`)
       isReady = true
-    })
+    }, peers)
     this.until(() => isReady)
     node.turn = new Turn(meta, (step) => void clock.after(0, step))
     node.transport = new SimTransport(this.network, pool)

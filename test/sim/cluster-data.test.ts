@@ -3,7 +3,7 @@
  * arrive in another order, late, or not at all.
  */
 import t, { type Test } from 'tap'
-import { ENOSPC } from '../../lib/base/errno.js'
+import { EIO, ENOSPC } from '../../lib/base/errno.js'
 import { SEEK_DATA, SEEK_HOLE } from '../../lib/chunk/store.js'
 import {
   AppendBegin,
@@ -15,6 +15,7 @@ import {
   ReadChunk,
   WriteChunk,
 } from '../../lib/wire/methods.js'
+import type { FileCall } from './cluster-data-files.js'
 import { Scene, textOf, zeros } from './cluster-data-scene.js'
 import { CHUNK_BYTES, type DataNode } from './cluster-data-world.js'
 
@@ -125,7 +126,7 @@ t.test('messages: fsync asks the inode, and that all holders', async (t) => {
     atOwner = scene.sent(owner, () => t.equal(scene.fsync(a), 0))
   })
   t.strictSame(atClient, { Sync: 1 })
-  t.strictSame(atOwner, { Sync: 2 })
+  t.strictSame(atOwner, { PartSync: 2 })
   ends(t, scene)
 })
 
@@ -160,7 +161,7 @@ t.test('a write that a truncation overtakes on its way to the chunk is refused t
   })
   t.strictSame(
     sent,
-    { MetadataGet: 1, PartWrite: 1, WriteChunk: 1 },
+    { WriteReady: 1, PartWrite: 1, WriteChunk: 1 },
     'it asks how long the file is now, and writes again',
   )
   for (const node of scene.world.nodes) t.equal(scene.contents(node), `${zeros(at)}second`)
@@ -314,6 +315,69 @@ t.test('what a dead writer has left beyond the size never shows, however the fil
   }
 })
 
+/** The blocks that are in use for the file, wherever. */
+const blocksInUse = ({ world, number }: Scene): number =>
+  world.nodes.reduce((sum, { share }) => sum + (share.meta.find(number)?.blocks ?? 0), 0)
+
+/** The same, as stat(2) says it. */
+function blocksOf(scene: Scene, node: DataNode): number {
+  scene.size(node)
+  return node.fs.found.blocks + node.fs.found.blocksElsewhere
+}
+
+t.test('what a dead writer has left beyond the size goes by itself', async (t) => {
+  const cases: Record<string, (scene: Scene, node: DataNode) => unknown> = {
+    'a write': (scene, node) => scene.startWrite(node, scene.at(node, 20) - 10, 'x'.repeat(CHUNK_BYTES + 10)),
+    'an append': (scene, node) => scene.startAppend(node, 'x'.repeat(3 * CHUNK_BYTES)),
+  }
+  for (const [name, write] of Object.entries(cases)) {
+    for (const kind of ['process', 'power'] as const) {
+      const scene = new Scene()
+      const { a, b, owner } = cast(scene)
+      scene.write(owner, scene.at(b), 'alive')
+      const size = scene.size(owner)
+      const open = (ended: (call: FileCall) => void): void => scene.files.open(a, scene.number, ended)
+      t.equal(scene.end(scene.start(open)).result, 0)
+      scene.keep({ method: WriteChunk, from: a })
+      write(scene, a)
+      scene.untilKept()
+      scene.world.crash(a, kind)
+      scene.world.pass(100)
+      scene.release()
+      // Somebody who is away, too, is waited for.
+      scene.world.crash(b, 'process')
+      scene.world.pass(100)
+      scene.world.restart(a)
+      scene.world.pass(7000)
+      scene.world.restart(b)
+      scene.world.settle()
+      t.equal(blocksOf(scene, owner), blocksInUse(scene), `${name}, ${kind}`)
+      for (const { share } of [a, b]) {
+        const part = share.meta.find(scene.number)
+        t.ok(part === undefined || part.size <= size, `${name}, ${kind}`, { size, part: part?.size })
+      }
+      t.equal(scene.contents(owner), `${zeros(size - 5)}alive`)
+      t.strictSame(scene.world.check(kind === 'power'), [])
+      t.strictSame(scene.world.faults, [])
+    }
+  }
+})
+
+t.test('what a failed write has left beyond the size goes by itself', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const [first, second] = [scene.at(a), scene.at(b)]
+  const [from, to] = [Math.min(first, second), Math.max(first, second) + 4]
+  const full = first < second ? b : a
+  full.kv.faults.isFull = true
+  t.equal(scene.write(owner, from, 'x'.repeat(to - from)), -ENOSPC)
+  full.kv.faults.isFull = false
+  scene.world.settle()
+  t.equal(blocksInUse(scene), 0)
+  t.equal(blocksOf(scene, owner), 0)
+  ends(t, scene)
+})
+
 t.test('what a failed write has left beyond the size never shows', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)
@@ -446,6 +510,167 @@ t.test('a read beside a truncation sees the file before or after it', async (t) 
     ends(t, scene)
   }
   t.ok(seen.before > 10 && seen.after > 10, JSON.stringify(seen))
+})
+
+t.test('a holder that is away: what needs it fails and has changed nothing, and all else goes on', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const inB = scene.at(b)
+  let inA = scene.at(a, 1)
+  for (let nth = 2; inA < inB; nth++) inA = scene.at(a, nth)
+  scene.write(a, inB, 'in b')
+  scene.write(a, scene.at(a), 'in a')
+  t.equal(scene.truncate(a, inA), 0)
+  t.equal(scene.append(owner, 'first '), 6)
+  scene.world.crash(b, 'process')
+  scene.world.pass(100)
+  const truncate = scene.startTruncate(a, 10)
+  t.equal(scene.append(a, 'second '), 7, 'nobody waits with it')
+  t.equal(scene.write(owner, 0, 'begin'), 5)
+  t.equal(scene.write(a, inA + 13, 'third'), 5, 'the file grows where there is no gap')
+  t.equal(truncate.call, undefined)
+  t.equal(scene.end(truncate).result, -EIO)
+  t.equal(scene.read(owner, inA, 100), 'first second third')
+  t.equal(scene.end(scene.startRead(a, inB, 4)).result, -EIO)
+  t.equal(scene.write(a, inB, 'x'), -EIO)
+  t.equal(scene.write(a, inA + 1000, '!'), -EIO, 'over a gap it does not')
+  t.equal(scene.size(owner), inA + 18)
+  scene.world.restart(b)
+  t.equal(scene.read(a, inB, 4), 'in b')
+  t.equal(scene.truncate(a, 10), 0)
+  t.equal(scene.contents(a), `begin${zeros(5)}`)
+  ends(t, scene)
+})
+
+t.test('a truncation that has begun when a holder goes away is ended when it is back', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  scene.write(a, scene.at(b), 'in b')
+  scene.keep({ method: PartCut, to: b })
+  const truncate = scene.startTruncate(a, 10)
+  scene.untilKept()
+  scene.world.crash(b, 'process')
+  scene.release()
+  t.equal(scene.end(truncate).result, -EIO)
+  t.equal(scene.end(scene.startStat(a)).result, -EIO, 'as long as it is not, nobody can say how long the file is')
+  scene.world.restart(b)
+  scene.world.settle()
+  for (const node of [a, owner]) t.equal(scene.size(node), 10)
+  t.equal(scene.write(a, scene.at(b), 'new'), 3)
+  t.equal(scene.contents(owner), `${zeros(scene.at(b))}new`)
+  ends(t, scene)
+})
+
+t.test('an open file without a name: its chunks go with the last close', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const at = scene.at(b)
+  scene.write(a, at, 'data')
+  const open = (ended: (call: FileCall) => void): void => scene.files.open(a, scene.number, ended)
+  t.equal(scene.end(scene.start(open)).result, 0)
+  t.equal(scene.end(scene.startUnlink(owner)).result, 0)
+  scene.world.settle()
+  t.equal(scene.read(a, at, 4), 'data')
+  t.equal(scene.write(a, at + 2, 'more'), 4)
+  t.equal(scene.read(a, at, 6), 'damore')
+  scene.world.crash(owner, 'process')
+  scene.world.pass(50)
+  scene.world.restart(owner)
+  t.equal(scene.read(a, at, 6), 'damore', 'also when the inode’s member has started again')
+  a.fs.release(scene.number, 1, undefined)
+  scene.world.settle()
+  t.equal(owner.share.meta.find(scene.number), undefined)
+  t.equal(b.share.meta.find(scene.number), undefined)
+  ends(t, scene)
+})
+
+/** More writes than the others' nodes have slots for. */
+const CROWD = 12
+
+t.test('writes that wait for a third node keep no slot of the node that they wait at', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const of = (member: DataNode): number => {
+    for (let i = 0; ; i++) {
+      const number = scene.world.create(b, `${member.index}-${i}`)
+      if (b.node.router.ofInode(number) === member.index) return number
+    }
+  }
+  const [other, another] = [of(a), of(owner)]
+  const write = (number: number): number =>
+    scene.end(scene.start((ended) => scene.files.write(b, number, 0, Buffer.from('x'), false, ended))).result
+  // A truncation that has to wait for a holder, and writes to the inode's member.
+  scene.write(b, scene.at(a), 'in a')
+  scene.keep({ method: PartCut })
+  const truncate = scene.startTruncate(a, 1)
+  scene.untilKept()
+  const waiting = Array.from({ length: CROWD }, (_, at) => scene.startWrite(b, at, 'y'))
+  scene.world.pass(200)
+  t.ok(waiting.every(({ call }) => call === undefined))
+  t.equal(write(another), 1)
+  scene.release()
+  t.equal(scene.end(truncate).result, 0)
+  for (const one of waiting) t.equal(scene.end(one).result, 1)
+  // The inode's member is away, and writes to a member that is not known to hold chunks.
+  let offset = CHUNK_BYTES
+  while (b.node.router.ofChunk(another, offset / CHUNK_BYTES, 0) !== a.index) offset += CHUNK_BYTES
+  scene.world.crash(owner, 'process')
+  scene.world.pass(100)
+  const late = Array.from({ length: CROWD }, () =>
+    scene.start((ended) => scene.files.write(b, another, offset, Buffer.from('z'), false, ended)),
+  )
+  scene.world.pass(200)
+  t.ok(late.every(({ call }) => call === undefined))
+  t.equal(write(other), 1)
+  for (const one of late) t.equal(scene.end(one).result, -EIO)
+  scene.world.restart(owner)
+  ends(t, scene)
+})
+
+t.test('a holder that cannot reach the inode’s member, which does not know that yet', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  scene.world.connect(b, owner, 1000)
+  const sent = scene.sent(a, () => {
+    const write = scene.startWrite(a, scene.at(b), 'data')
+    scene.world.pass(900)
+    t.equal(write.call, undefined)
+    t.equal(scene.end(write).result, 4)
+  })
+  t.ok((sent['PartWrite'] ?? 0) < 150, 'it is asked again, but not without a pause', { sent })
+  ends(t, scene)
+})
+
+t.test('a holder that is away: who waits to append, or to have room made, does so beside others', async (t) => {
+  const scene = new Scene(1, 4)
+  const { owner } = scene
+  const [a, b, c] = scene.others as [DataNode, DataNode, DataNode]
+  const { clock } = scene.world
+  const limitMs = (sinceMs: number): boolean => clock.monotonicMs() - sinceMs < 6000
+  const atB = scene.at(b)
+  scene.write(a, scene.at(a), 'in a')
+  scene.truncate(owner, atB)
+  scene.keep({ method: WriteChunk, from: a })
+  scene.startAppend(a, 'dead')
+  scene.untilKept()
+  scene.world.crash(a, 'process')
+  scene.release()
+  let since = clock.monotonicMs()
+  const appends = Array.from({ length: 6 }, (_, index) => scene.startAppend(index % 2 === 0 ? owner : c, 'alive'))
+  for (const append of appends) t.equal(scene.end(append).result, -EIO, 'its dead writer holds chunks of the file')
+  t.ok(limitMs(since), 'none of them has waited for another one’s wait')
+  // Nobody needs a for anything but this.
+  since = clock.monotonicMs()
+  const allocate = scene.start((ended) => scene.files.allocate(c, scene.number, 1, scene.at(a), CHUNK_BYTES, ended))
+  scene.world.pass(100)
+  t.equal(scene.write(c, 0, 'head'), 4)
+  t.equal(allocate.call, undefined)
+  t.equal(scene.end(allocate).result, -EIO)
+  t.ok(limitMs(since))
+  scene.world.restart(a)
+  t.equal(scene.append(c, 'alive'), 5)
+  t.equal(scene.contents(b), `head${zeros(atB - 4)}alive`)
+  ends(t, scene)
 })
 
 t.test('free waits until it is safe, and the holders are told until they have answered', async (t) => {
@@ -627,10 +852,7 @@ t.test('what is acknowledged survives the death of every node, and what is synce
 t.test('what stat says of a file’s blocks', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)
-  const blocks = (node: DataNode): number => {
-    scene.size(node)
-    return node.fs.found.blocks + node.fs.found.blocksElsewhere
-  }
+  const blocks = (node: DataNode): number => blocksOf(scene, node)
   scene.write(a, 0, 'x'.repeat(8 * CHUNK_BYTES))
   t.equal(blocks(owner), (8 * CHUNK_BYTES) / 512)
   t.equal(blocks(b), (8 * CHUNK_BYTES) / 512)

@@ -6,6 +6,7 @@ import { KEY_GRAVE, KEY_INTENT, KEY_OUTBOX } from '../../lib/wire/records.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
 import { NamesClient, named } from './names-client.js'
 import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
+import type { Done } from '../../lib/ports.js'
 import { Prng } from './prng.js'
 
 const FILE = S_IFREG | 0o644
@@ -306,6 +307,8 @@ t.test('with the layout local a file lies with its maker, and its name where it 
   const winner = clients[results.indexOf(0)] as NamesClient
   const one = winner.lookup(directory, 'one')
   t.equal(memberOf(one), results.indexOf(0))
+  const room = (done: Done): number => winner.node.fs.fallocate(one, 1, 0, Number.MAX_SAFE_INTEGER, done)
+  t.equal(winner.run(room), 0, 'nobody looks at each of its chunks')
   winner.release(one)
   t.equal(memberOf(a.mknod(directory, a.nameOn(directory, 'dir', 2), DIRECTORY)), 2, 'directories lie with their names')
   world.settle()

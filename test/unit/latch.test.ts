@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { EIO, fail } from '../../lib/base/errno.js'
+import { EAGAIN, EIO, fail } from '../../lib/base/errno.js'
 import { Latch } from '../../lib/node/latch.js'
 import { type Done, PENDING } from '../../lib/ports.js'
 
@@ -105,4 +105,37 @@ t.test('those that share run side by side', async (t) => {
     })
   }
   t.equal(running, 3)
+})
+
+t.test('what may not wait is refused, but by those only that it cannot share with', async (t) => {
+  const latch = new Latch()
+  const held: Done[] = []
+  const hold = (done: Done): number => {
+    held.push(done)
+    return PENDING
+  }
+  const order: string[] = []
+  const now = (): number => latch.sharedNow(1, never, () => 3)
+  t.equal(now(), 3)
+  t.equal(
+    latch.shared(1, () => order.push('shared'), hold),
+    PENDING,
+  )
+  t.equal(now(), 3)
+  t.equal(
+    latch.exclusive(1, () => order.push('exclusive'), hold),
+    PENDING,
+  )
+  t.equal(now(), -EAGAIN, 'one waits that needs it for itself')
+  held.shift()?.(0)
+  t.equal(now(), -EAGAIN, 'it has it')
+  for (const name of ['first', 'second']) {
+    latch.shared(
+      1,
+      () => order.push(`${name} ${now()}`),
+      () => 0,
+    )
+  }
+  held.shift()?.(0)
+  t.strictSame(order, ['shared', 'exclusive', 'first 3', 'second 3'])
 })

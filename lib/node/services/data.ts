@@ -1,7 +1,7 @@
 import { EAGAIN, ECANCELED, EFBIG, EINVAL, EIO, ESTALE, fail } from '../../base/errno.js'
 import { FILE_BYTES_MAX } from '../../base/limits.js'
 import type { Extension } from '../../chunk/store.js'
-import { type Step, then } from '../../chunk/then.js'
+import { type Step, sooner, then } from '../../chunk/then.js'
 import type { Inode } from '../../meta/inode.js'
 import { type Done, PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
@@ -11,12 +11,14 @@ import {
   AppendBegin,
   AppendEnd,
   PartRegister,
+  PartSync,
   ReadChunk,
   type RequestOf,
   Statfs,
   Sync,
   WriteChunk,
   WriteFailed,
+  WriteReady,
 } from '../../wire/methods.js'
 import type { PartServices } from './parts.js'
 import type { Serving } from './serving.js'
@@ -31,18 +33,21 @@ export class DataServices {
   constructor(serving: Serving, parts: PartServices) {
     this.#serving = serving
     this.#parts = parts
-    const { services, appends, holders } = serving
+    const { services, appends, holders, leftovers } = serving
     services.on(ReadChunk, (request, asked) => this.#read(request, asked))
     services.on(WriteChunk, (request, asked) => this.#write(request, asked))
     services.on(AppendBegin, (request, asked) => this.#beginAppend(request, asked))
     services.on(AppendEnd, ({ number, turn }, asked) => {
       appends.end(number, asked.member, turn, false)
+      leftovers.add([number])
       asked.answer(0, {})
     })
     services.on(WriteFailed, ({ number }, asked) => {
       holders.doubt(number)
+      leftovers.add([number])
       asked.answer(0, {})
     })
+    services.on(WriteReady, (request, asked) => this.#ready(request, asked))
     services.on(PartRegister, (request, asked) => this.#register(request, asked))
     services.on(Sync, (request, asked) => this.#sync(request, asked))
     services.on(Statfs, (_, asked) => this.#statfs(asked))
@@ -91,29 +96,55 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
-    const clear: Step = (late) => {
-      const present = this.#serving.file(number, generation)
-      return this.#growsInDoubt(request, present) ? truncations.clear(number, late) : 0
-    }
-    const result = this.#growsInDoubt(request, inode)
-      ? truncations.exclusive(number, finish, (late) => then(clear, write, late))
-      : truncations.shared(inode, finish, write)
+    // There is one turn at a time, whose data is written elsewhere already: that one may wait.
+    const result =
+      request.turn === 0 ? truncations.sharedNow(inode, finish, write) : truncations.shared(inode, finish, write)
     if (result !== PENDING) finish(result)
   }
 
-  /** What somebody may have left beyond the size would be seen, by those who find what is written now lost. */
-  #growsInDoubt({ append, offset, bytes }: Write, inode: Inode): boolean {
-    return (append !== 0 || offset + bytes > inode.size) && this.#serving.holders.isInDoubt(inode)
+  #ready(request: RequestOf<typeof WriteReady>, asked: Asked<typeof WriteReady>): void {
+    const { number, generation, offset, end } = request
+    const { truncations, holders, share, pool } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (end <= offset || end - offset > pool.payloadBytes) fail(EINVAL)
+    const finish = (result: number): void => {
+      const present = share.meta.find(number)
+      if (result < 0 || present === undefined) asked.answer(result < 0 ? result : -ESTALE, null)
+      else asked.answer(0, { size: present.size, epoch: present.truncationEpoch })
+    }
+    const clear: Step = (late) =>
+      this.#mustClear(this.#serving.file(number, generation), offset, end) ? truncations.clear(number, late) : 0
+    const enter: Step = (late) => {
+      const present = this.#serving.file(number, generation)
+      return this.#mustClear(present, offset, end)
+        ? truncations.exclusiveAtAll(present, late, clear)
+        : truncations.shared(present, late, () => 0)
+    }
+    // Whoever is to hold some of it must be able to tell this node so.
+    const reach: Step = (late) => sooner(late, (done) => holders.whenReachable(inode, offset, end, done))
+    const result = then(reach, enter, finish)
+    if (result !== PENDING) finish(result)
+  }
+
+  /**
+   * What somebody may have left beyond the size has to go before the file grows over it. Where there is no gap, and so
+   * it is written over, it could come back only if what is written now is lost: then a holder that is away is not
+   * waited for.
+   */
+  #mustClear(inode: Inode, offset: number, end: number): boolean {
+    const { holders } = this.#serving
+    return end > inode.size && holders.isInDoubt(inode) && (offset > inode.size || holders.areUp(inode))
   }
 
   /** Writes what lies here, and makes the file as long as it has to be. */
   #writeNow(request: Write, asked: Asked<typeof WriteChunk>, done: Done): number {
-    const { number, generation, bytes, turn, blocks } = request
+    const { number, generation, offset, bytes, turn, blocks, append } = request
     const { appends, share } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (turn !== 0 && !appends.has(number, asked.member, turn)) return -ECANCELED
-    if (this.#growsInDoubt(request, inode)) return -EAGAIN
-    const plan = request.append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
+    const start = append === 0 ? offset : inode.size
+    if (this.#mustClear(inode, start, start + bytes)) return -EAGAIN
+    const plan = append === 0 ? this.#planOf(request, asked) : this.#planOfAppend(bytes, asked)
     return share.extend(number, plan, blocks, request.killPrivileges !== 0, done)
   }
 
@@ -149,14 +180,40 @@ export class DataServices {
     return (chunk) => router.ofChunk(number, chunk, layout)
   }
 
-  #beginAppend({ number, generation }: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
-    this.#serving.file(number, generation)
-    this.#serving.appends.begin(number, asked.member, (error, turn) => {
-      const inode = this.#serving.share.meta.find(number)
-      if (error < 0 || inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
+  #beginAppend(request: RequestOf<typeof AppendBegin>, asked: Asked<typeof AppendBegin>): void {
+    const { number, generation, bytes } = request
+    const { holders, pool } = this.#serving
+    const inode = this.#serving.file(number, generation)
+    if (bytes === 0 || bytes > pool.payloadBytes) fail(EINVAL)
+    const ready = this.#unlessLost(asked, () => this.#takeTurn(number, asked))
+    // Not in the queue, where others would wait along.
+    holders.whenReachable(inode, inode.size, inode.size + bytes, ready)
+  }
+
+  #takeTurn(number: number, asked: Asked<typeof AppendBegin>): void {
+    const { appends, holders, share } = this.#serving
+    appends.begin(number, asked.member, (error, turn) => {
+      const inode = share.meta.find(number)
+      if (inode === undefined) asked.answer(error < 0 ? error : -ESTALE, null)
+      else if (error === -EAGAIN) {
+        const again = this.#unlessLost(asked, () => this.#takeTurn(number, asked))
+        holders.whenUp(inode, again)
+      } else if (error < 0) asked.answer(error, null)
       else asked.answer(0, { turn, size: inode.size, epoch: inode.truncationEpoch })
       this.#serving.turn.endSoon()
     })
+  }
+
+  /** What goes on after a wait, unless that has failed. Who has lost its session asks again: it would end no turn. */
+  #unlessLost(asked: Asked<typeof AppendBegin>, goOn: () => void): (error: number) => void {
+    const { router, turn } = this.#serving
+    const session = router.session(asked.member)
+    return (error) => {
+      const failed = router.session(asked.member) === session ? error : -EIO
+      if (failed < 0) asked.answer(failed, null)
+      else goOn()
+      turn.endSoon()
+    }
   }
 
   /** Never waits for a truncation: that may be waiting for the one who asks. */
@@ -175,25 +232,19 @@ export class DataServices {
   #sync({ number, generation, everything }: RequestOf<typeof Sync>, asked: Asked<typeof Sync>): void {
     const { share, holders } = this.#serving
     const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
-    const here: Step = (done) => {
-      if (everything !== 0) return share.syncfs(done)
-      return share.fsync(number, done)
-    }
-    if (everything !== 0 || !this.#serving.isHere(number)) {
-      const result = here(finish)
+    if (everything !== 0) {
+      const result = share.syncfs(finish)
       if (result !== PENDING) finish(result)
       return
     }
     const inode = this.#serving.inode(number, generation)
-    const request = { number, generation, everything: 0 }
-    let failure = 0
-    let left = 2
+    let [left, failure] = [2, 0]
     const ended = (result: number): void => {
       if (failure === 0) failure = Math.min(result, 0)
       if (--left === 0) finish(failure)
     }
-    holders.ask(holders.of(inode), Sync, request, () => undefined, ended)
-    const result = here(ended)
+    holders.ask(holders.of(inode), PartSync, { number, generation }, () => undefined, ended)
+    const result = share.fsync(number, ended)
     if (result !== PENDING) ended(result)
   }
 

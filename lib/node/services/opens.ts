@@ -55,10 +55,14 @@ export class OpenServices {
 
   /** All that a node has open or locked is gone: it has left, or has come back as another incarnation. */
   forget(member: number): void {
+    const { share, leftovers, turn } = this.#serving
+    const had = share.opens.of(member)
     this.#lists.delete(member)
     this.#leases.forget(member)
-    this.#serving.share.reopened(member, [])
-    this.#serving.turn.endSoon()
+    share.reopened(member, [])
+    // It may have died while it wrote.
+    leftovers.add(had)
+    turn.endSoon()
   }
 
   #openEmpty(request: RequestOf<typeof InodeOpenEmpty>, asked: Asked<typeof InodeOpenEmpty>): void {

@@ -13,6 +13,7 @@ import {
   PartFree,
   PartRegister,
   PartSeek,
+  PartSync,
   PartWrite,
   type ReadChunk,
   type ReplyOf,
@@ -22,6 +23,8 @@ import { INODE_IS_PART } from '../../wire/records.js'
 import type { Serving } from './serving.js'
 
 const PUNCH_HOLE = 2
+/** No member. */
+const NOBODY = -1
 
 /** Runs of chunks that one question for a hole looks at. */
 const SEEK_RUNS_MAX = 256
@@ -42,6 +45,8 @@ export class PartServices {
   readonly #chunks: ChunkStore
   /** One change of a part at a time, also while it waits for the inode's member. */
   readonly #gate = new Gate()
+  /** What waits until an inode's member knows of a part. */
+  readonly #registering = new Set<{ readonly owner: number; readonly end: Done }>()
 
   constructor(serving: Serving) {
     this.#serving = serving
@@ -50,8 +55,20 @@ export class PartServices {
     services.on(PartWrite, (request, asked) => this.#write(request, asked))
     services.on(PartCut, (request, asked) => this.#cut(request, asked))
     services.on(PartFree, (request, asked) => this.#free(request, asked))
+    services.on(PartSync, ({ number }, asked) => {
+      const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
+      const result = this.#chunks.sync(number, finish)
+      if (result !== PENDING) finish(result)
+    })
     services.on(PartAllocate, (request, asked) => this.#allocate(request, asked))
     services.on(PartSeek, (request, asked) => asked.answer(0, this.seek(request)))
+  }
+
+  /** A session has ended: who waits here for that member is to do so there. */
+  memberLost(member: number): void {
+    for (const registering of [...this.#registering]) {
+      if (registering.owner === member && this.#registering.delete(registering)) registering.end(-EAGAIN)
+    }
   }
 
   /** Reads of the part, as long as its truncation epoch is the one that was asked for, also at the end. */
@@ -161,21 +178,33 @@ export class PartServices {
       if (result >= 0) asked.record(reply)
       this.#answer(asked, Math.min(result, 0), reply)
     }
-    const result = this.#gate.run(number, finish, (late) => then((next) => this.#make(request, next), change, late))
+    const result = this.#gate.run(number, finish, (late) => {
+      return then((next) => this.#make(request, asked.bytes > 0, next), change, late)
+    })
     if (result !== PENDING) finish(result)
   }
 
   /** Makes the part, unless there is one: the inode's member is told before. ESTALE, EAGAIN. */
-  #make(request: PartRef & { readonly epoch: number; readonly chunkBits: number }, done: Done): number {
+  #make(
+    request: PartRef & { readonly epoch: number; readonly chunkBits: number },
+    hasData: boolean,
+    done: Done,
+  ): number {
     const { router, share } = this.#serving
     const { number, generation, epoch, chunkBits } = request
     if (this.#serving.isHere(number)) fail(EINVAL)
     if (this.#find(request) !== undefined) return 0
     share.meta.mustGrow()
+    const owner = router.ofInode(number)
+    // Whoever writes waits for the inode's member there: it is to keep no slot of this node for that.
+    if (hasData && !router.areUp([owner])) return -EAGAIN
     const register: Step = (late) =>
       sooner(late, (finish) => {
-        const ref = { number, generation, epoch }
-        router.ask(router.ofInode(number), PartRegister, ref, NO_TRANSFER, (result) => finish(Math.min(result, 0)))
+        const registering = { owner: hasData ? owner : NOBODY, end: finish }
+        this.#registering.add(registering)
+        router.ask(owner, PartRegister, { number, generation, epoch }, NO_TRANSFER, (result) => {
+          if (this.#registering.delete(registering)) finish(Math.min(result, 0))
+        })
       })
     const make = (): number => {
       share.meta.createPart(number, generation, chunkBits, epoch)

@@ -9,6 +9,7 @@ import { INODE_IS_PART } from '../../wire/records.js'
 import type { Appends } from '../appends.js'
 import type { HeldNames } from '../held-names.js'
 import type { FileHolders } from '../holders.js'
+import type { Leftovers } from '../leftovers.js'
 import type { Outgoing } from '../outbox.js'
 import type { Router } from '../router.js'
 import type { Sagas } from '../sagas.js'
@@ -36,6 +37,7 @@ export interface ServingParts {
   readonly holders: FileHolders
   readonly truncations: Truncations
   readonly appends: Appends
+  readonly leftovers: Leftovers
   readonly log: Log
 }
 
@@ -57,6 +59,7 @@ export class Serving {
   readonly holders: FileHolders
   readonly truncations: Truncations
   readonly appends: Appends
+  readonly leftovers: Leftovers
   readonly #log: Log
 
   constructor(parts: ServingParts) {
@@ -75,6 +78,7 @@ export class Serving {
     this.holders = parts.holders
     this.truncations = parts.truncations
     this.appends = parts.appends
+    this.leftovers = parts.leftovers
     this.#log = parts.log
   }
 

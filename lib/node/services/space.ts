@@ -7,6 +7,7 @@ import { type Done, PENDING } from '../../ports.js'
 import type { Asked } from '../../rpc/services.js'
 import { chunkAt, isWithinChunk, type MemberOf, pieceOf } from '../../stripe/stripe.js'
 import { Fallocate, PartAllocate, PartSeek, type RequestOf, Seek } from '../../wire/methods.js'
+import { LAYOUT_LOCAL } from '../router.js'
 import type { PartServices } from './parts.js'
 import type { Serving } from './serving.js'
 
@@ -35,20 +36,25 @@ export class SpaceServices {
 
   #fallocate(request: RequestOf<typeof Fallocate>, asked: Asked<typeof Fallocate>): void {
     const { number, generation, mode, offset, bytes } = request
-    const { truncations, holders } = this.#serving
-    this.#serving.file(number, generation)
+    const { truncations, holders, router } = this.#serving
+    const file = this.#serving.file(number, generation)
+    const kind = mode & ~KEEP_SIZE
     if (bytes === 0) fail(EINVAL)
+    if (kind !== 0 && kind !== ZERO_RANGE && mode !== (PUNCH_HOLE | KEEP_SIZE)) fail(EOPNOTSUPP)
+    if (offset + bytes > FILE_BYTES_MAX) fail(EFBIG)
     const finish = (result: number): void => asked.answer(Math.min(result, 0), result < 0 ? null : {})
+    const mustClear = (inode: Inode): boolean =>
+      (mode & KEEP_SIZE) === 0 && offset + bytes > inode.size && holders.isInDoubt(inode)
     const allocate: Step = (late) => {
       const inode = this.#serving.file(number, generation)
-      const kind = mode & ~KEEP_SIZE
-      if (kind !== 0 && kind !== ZERO_RANGE && mode !== (PUNCH_HOLE | KEEP_SIZE)) return -EOPNOTSUPP
-      if (offset + bytes > FILE_BYTES_MAX) return -EFBIG
-      const grows = (mode & KEEP_SIZE) === 0 && offset + bytes > inode.size
-      const clear: Step = (next) => (grows && holders.isInDoubt(inode) ? truncations.clear(number, next) : 0)
+      const clear: Step = (next) => (mustClear(inode) ? truncations.clear(number, next) : 0)
       return then(clear, (next) => this.#allocate(request, next), late)
     }
-    const result = truncations.exclusive(number, finish, allocate)
+    const enter: Step = (late) =>
+      mustClear(file) ? truncations.exclusiveAtAll(file, late, allocate) : truncations.exclusive(number, late, allocate)
+    // Nobody else is to wait along for a member that is away.
+    const reach: Step = (late) => sooner(late, (done) => router.whenUp(this.#members(file, request), done))
+    const result = then(reach, enter, finish)
     if (result !== PENDING) finish(result)
   }
 
@@ -58,8 +64,7 @@ export class SpaceServices {
     const inode = this.#serving.file(number, generation)
     const { truncationEpoch: epoch, chunkBits } = inode
     const isPunch = (mode & PUNCH_HOLE) !== 0
-    const members = isPunch ? holders.of(inode) : this.#membersOf(inode, offset, bytes)
-    const others = members.filter((member) => member !== router.self)
+    const others = this.#members(inode, request).filter((member) => member !== router.self)
     if (others.length === 0) return share.fallocate(number, mode, offset, bytes, done)
     let blocks = 0
     const elsewhere: Step = (next) =>
@@ -91,8 +96,10 @@ export class SpaceServices {
     )
   }
 
-  /** The members that have chunks of a range. */
-  #membersOf(inode: Inode, offset: number, bytes: number): number[] {
+  /** The members that have to do something: those with chunks of the range, or of the file where some are to go. */
+  #members(inode: Inode, { mode, offset, bytes }: RequestOf<typeof Fallocate>): number[] {
+    if ((mode & PUNCH_HOLE) !== 0) return this.#serving.holders.of(inode)
+    if (inode.layout === LAYOUT_LOCAL) return [this.#serving.router.self]
     const memberOf = this.#memberOf(inode)
     const members = new Set<number>()
     const last = chunkAt(offset + bytes - 1, inode.chunkBits)
