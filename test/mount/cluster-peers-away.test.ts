@@ -75,7 +75,10 @@ t.test('CHFS: files made during an outage vanish when the node returns', async (
   )
   const made = outcomes.flatMap((outcome, index) => (outcome === 'ok' ? [index] : []))
   t.ok(made.length > 0, `${made.length} files could be made`)
-  t.strictSame([...new Set(outcomes)].filter((outcome) => outcome !== 'ok' && outcome !== 'EIO'), [])
+  t.strictSame(
+    [...new Set(outcomes)].filter((outcome) => outcome !== 'ok' && outcome !== 'EIO'),
+    [],
+  )
   await victim.mount()
   for (const node of cluster.nodes) {
     const { sys } = node.driver()
@@ -92,7 +95,8 @@ t.test('MooseFS: reads and writes hang for half a minute and more, and then say 
   const path = await cluster.fileOn(alive, sys)
   await sys.fill(path, CHUNKS * CHUNK, 1)
   const read = (sys: Calls, chunk: number) => sys.same(path, chunk * CHUNK, CHUNK, 1)
-  const write = async (sys: Calls, chunk: number) => await sys.pwrite(await sys.open(path, O_RDWR), 'new', chunk * CHUNK)
+  const write = async (sys: Calls, chunk: number) =>
+    await sys.pwrite(await sys.open(path, O_RDWR), 'new', chunk * CHUNK)
   t.strictSame([...new Set(await ofChunks(alive, read))], ['ok'])
   await victim.kill()
   const reads = await ofChunks(alive, read)

@@ -26,7 +26,19 @@ t.test('three nodes', async (t) => {
 
   t.test('CHFS: a name with a colon overwrites another file’s chunk', async (t) => {
     await a.fill('name', CHUNKS * CHUNK, 1)
-    const others = ['name:0', 'name:1', 'name:10', 'name:1:0', ':1', 'name;1', 'name\n1', 'name%3A1', 'name\\1', '1', '\xff:1']
+    const others = [
+      'name:0',
+      'name:1',
+      'name:10',
+      'name:1:0',
+      ':1',
+      'name;1',
+      'name\n1',
+      'name%3A1',
+      'name\\1',
+      '1',
+      '\xff:1',
+    ]
     for (const [index, name] of others.entries()) {
       await (everywhere[index % 3] as Calls).fill(name, 3 * CHUNK, 100 + index)
     }
@@ -186,6 +198,8 @@ function dataBytes({ store }: TestMount): number {
 
 function cpuSeconds({ pid }: TestMount): number {
   // A name in brackets may hold anything; behind it utime and stime are the 12th and 13th.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /s, '')
+    .split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND
 }
