@@ -125,6 +125,8 @@ export const FATTR_OF_FILE = FATTR_FH | (1 << 9)
 export const FOPEN_DIRECT_IO = 1 << 0
 export const FOPEN_KEEP_CACHE = 1 << 1
 export const FOPEN_CACHE_DIR = 1 << 3
+/** Writes with FOPEN_DIRECT_IO that do not make a file longer need not wait for each other (Linux 6.2 and newer). */
+export const FOPEN_PARALLEL_DIRECT_WRITES = 1 << 6
 
 export const OPEN_KILL_SUIDGID = 1 << 0
 export const WRITE_CACHE = 1 << 0

@@ -4,6 +4,7 @@ import { PENDING } from '../../lib/ports.js'
 import {
   FOPEN_DIRECT_IO,
   FOPEN_KEEP_CACHE,
+  FOPEN_PARALLEL_DIRECT_WRITES,
   OP,
   OPEN_KILL_SUIDGID,
   putEntryOut,
@@ -26,8 +27,12 @@ const openFlags = (flags: number, more: number): OpenFlags => ({
   killPrivileges: (more & OPEN_KILL_SUIDGID) !== 0,
 })
 
-/** What the kernel may do with the pages of a file that it opens. */
-const cacheFlags = ({ settings }: Mount): number => (settings.shared ? FOPEN_DIRECT_IO : FOPEN_KEEP_CACHE)
+/**
+ * What the kernel may do with the pages of a file that it opens. Among nodes writes of one file are no more in order than
+ * those of two nodes are; one whose chunk lies with a node that is away must not stop the others.
+ */
+const cacheFlags = ({ settings }: Mount): number =>
+  settings.shared ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES : FOPEN_KEEP_CACHE
 
 /** Words of fuse_open_in: flags 0, open_flags 1. */
 function open(mount: Mount, request: Request): number {

@@ -2,10 +2,13 @@
 import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { TestCluster } from './cluster.js'
+import { O_RDWR } from './constants.js'
 import { type Calls, type Driver, errnoOf } from './driver.js'
-import type { TestMount } from './harness.js'
+import { type TestMount, until } from './harness.js'
 
 const FILES = 60
+const CHUNK = 64 * 1024
+const CHUNKS = 30
 const names = Array.from({ length: FILES }, (_, index) => `f${index}`)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -78,6 +81,28 @@ t.test('killed and back in time: calls have waited, and are answered', async (t)
   const { sys } = victim.driver()
   for (const name of names) t.equal(await sys.readAll(`${directory}/${name}.new`), name)
   t.equal((await sys.list(directory)).length, 2 * FILES)
+})
+
+t.test('killed: what else is written to a file whose chunks lie there too goes on', async (t) => {
+  const { cluster, alive, victim } = await populated(t, ['timeo=600'])
+  const path = await cluster.fileOn(alive, alive.driver().sys)
+  await alive.driver().sys.fill(path, CHUNKS * CHUNK)
+  const writers = await processes(alive, CHUNKS)
+  const files = await Promise.all(writers.map(({ sys }) => sys.open(path, O_RDWR)))
+  await victim.kill()
+  let written = 0
+  const writes = writers.map(async ({ sys }, chunk) => {
+    await sys.pwrite(files[chunk] as number, 'new', chunk * CHUNK)
+    written++
+  })
+  await until(() => written > CHUNKS / 3, 'the writes of chunks that lie elsewhere')
+  await sleep(500)
+  t.ok(written < CHUNKS, `${written} writes of ${CHUNKS} have returned`)
+  await victim.mount()
+  await Promise.all(writes)
+  const { sys } = victim.driver()
+  const fd = await sys.open(path)
+  for (const [chunk] of writers.entries()) t.equal(await sys.pread(fd, 3, chunk * CHUNK), 'new')
 })
 
 t.test('stopped, and going on', async (t) => {

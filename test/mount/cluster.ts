@@ -10,13 +10,20 @@ import { SERIAL_SPAN } from '../../lib/base/ids.js'
 import { loadHash32 } from '../../lib/native/hash.js'
 import { Ring } from '../../lib/ring/ring.js'
 import { decodeSuperblock, type Superblock } from '../../lib/wire/superblock.js'
+import type { Calls } from './driver.js'
 import { checkStores, type MountSettings, run, TestMount } from './harness.js'
 
 const KEYGEN = fileURLToPath(new URL('../../../scripts/keygen', import.meta.url))
 
+export interface ClusterSettings extends Omit<MountSettings, 'store'> {
+  /** Where the store of a node goes, if not into memory. */
+  readonly storeOf?: (index: number) => { readonly store: string }
+}
+
 export class TestCluster {
   readonly nodes: readonly TestMount[]
   readonly #directory: string
+  #filesMade = 0
 
   private constructor(directory: string, nodes: readonly TestMount[]) {
     this.#directory = directory
@@ -24,14 +31,22 @@ export class TestCluster {
   }
 
   /** Starts `count` nodes at once; the test's teardown ends them. */
-  static async start(test: Test, count: number, settings: MountSettings = {}): Promise<TestCluster> {
+  static async start(test: Test, count: number, settings: ClusterSettings = {}): Promise<TestCluster> {
+    const cluster = await TestCluster.prepare(test, count, settings)
+    await cluster.all((node) => node.mount())
+    return cluster
+  }
+
+  /** Starts none yet. */
+  static async prepare(test: Test, count: number, settings: ClusterSettings = {}): Promise<TestCluster> {
     const directory = mkdtempSync('/dev/shm/chfs-cluster-')
     const key = `${directory}/key`
     const members = (await freePorts(count)).map((port) => `127.0.0.1:${port}`)
-    const { options = [], ...others } = settings
-    const nodes = members.map((self) =>
+    const { options = [], storeOf = () => ({}), ...others } = settings
+    const nodes = members.map((self, index) =>
       TestMount.prepare({
         ...others,
+        ...storeOf(index),
         source: members.join(','),
         options: [`self=${self}`, `key=${key}`, ...options],
       }),
@@ -40,7 +55,6 @@ export class TestCluster {
     test.teardown(() => cluster.end())
     const { code, stderr } = await run(KEYGEN, [key])
     if (code !== 0) throw new Error(`no key: ${stderr}`)
-    await cluster.all((node) => node.mount())
     return cluster
   }
 
@@ -58,6 +72,16 @@ export class TestCluster {
     const ring = new Ring({ epoch: ringEpoch, members: ids, virtualNodes }, await loadHash32())
     const { id } = members[ring.owner(Math.floor(inode / SERIAL_SPAN))] as { id: string }
     return this.node(superblocks.findIndex(({ memberId }) => memberId === id))
+  }
+
+  /** Makes files in a directory until one has its inode on `owner`; that one's path. */
+  async fileOn(owner: TestMount, sys: Calls, directory = '.'): Promise<string> {
+    for (;;) {
+      const path = `${directory}/on${this.#filesMade++}`
+      await sys.put(path, '')
+      if ((await this.ownerOf(await sys.inode(path))) === owner) return path
+      await sys.unlink(path)
+    }
   }
 
   async all(step: (node: TestMount) => Promise<unknown>): Promise<void> {

@@ -14,7 +14,7 @@ import { addon } from '../../lib/native/addon.js'
 import { loadHash32 } from '../../lib/native/hash.js'
 import { FuseKernel } from '../../lib/native/kernel.js'
 import { MappedPool } from '../../lib/native/pool.js'
-import type { Clock, Log } from '../../lib/ports.js'
+import { type Clock, type Done, type Log, PENDING } from '../../lib/ports.js'
 import { Share } from '../../lib/share/share.js'
 import { PROTOCOL_MINOR } from '../../lib/wire/kernel.js'
 import type { Config } from '../../mount/config.js'
@@ -69,6 +69,34 @@ class CutClock implements Clock {
   }
 }
 
+/** Its disk can be slow to sync files that were never synced before: those of a store's data, and not its metadata. */
+class SlowToSync extends Alone {
+  readonly #synced = new Set<number>()
+  #waiting: (() => void)[] | undefined
+
+  override fsync(number: number, done: Done): number {
+    if (this.#waiting === undefined || this.#synced.has(number)) {
+      this.#synced.add(number)
+      return super.fsync(number, done)
+    }
+    this.#waiting.push(() => {
+      const result = super.fsync(number, done)
+      if (result !== PENDING) done(result)
+    })
+    return PENDING
+  }
+
+  set isSlow(isSlow: boolean) {
+    const waiting = this.#waiting ?? []
+    this.#waiting = isSlow ? [] : undefined
+    for (const go of waiting) go()
+  }
+
+  get waits(): number {
+    return this.#waiting?.length ?? 0
+  }
+}
+
 export class CutFilesystem {
   readonly mountpoint = mkdtempSync(join(tmpdir(), 'chfs-test-cut-'))
   readonly errors: string[] = []
@@ -78,6 +106,7 @@ export class CutFilesystem {
   readonly #disk: SimDisk
   readonly #mounter = directMounter(addon)
   #kernel: FuseKernel | undefined
+  #fs: SlowToSync | undefined
 
   constructor(seed: number) {
     const prng = new Prng(seed)
@@ -95,6 +124,8 @@ export class CutFilesystem {
     const share = new Share({ meta, kv: this.#kv, disk: this.#disk, pool: this.#pool, clock: this.#clock, log })
     const error = await new Promise<number>((done) => share.recover(done))
     if (error < 0) throw new Error(`recovery: errno ${-error}`)
+    const fs = new SlowToSync(share, this.#pool.memory)
+    this.#fs = fs
     const kernel = new FuseKernel(this.#pool)
     const config = { source: 'cut', kernelFlags: ['nosuid', 'nodev'], allowOther: true }
     const fd = await this.#mounter.mount(config as unknown as Config, this.mountpoint, log)
@@ -109,7 +140,7 @@ export class CutFilesystem {
       } as const
       const dispatch = new Dispatch(
         {
-          fs: new Alone(share, this.#pool.memory),
+          fs,
           turn: new Turn(meta),
           kernel,
           pool: this.#pool,
@@ -131,6 +162,16 @@ export class CutFilesystem {
     this.#disk.crash('power')
     this.#kv.crash('power')
     await this.start()
+  }
+
+  /** Syncs of files that were never synced before end only when this is over. */
+  set isSlow(isSlow: boolean) {
+    if (this.#fs !== undefined) this.#fs.isSlow = isSlow
+  }
+
+  /** Syncs that wait for that. */
+  get waits(): number {
+    return this.#fs?.waits ?? 0
   }
 
   /** Leaves nothing behind, whatever happened. */
