@@ -7,7 +7,8 @@ export const TAR = ['tar', '--xattrs', '--xattrs-include=*', '--acls', '--numeri
 export const RSYNC = ['rsync', '-aHAXS', '--numeric-ids']
 
 /** One line of JSON for each file; compared by its differing lines, as the whole is long. */
-export const list = (app: App, directory: string): Promise<string> => app.run(['python3', '-B', TREE, 'list', directory])
+export const list = (app: App, directory: string): Promise<string> =>
+  app.run(['python3', '-B', TREE, 'list', directory])
 
 export function same(t: Test, listed: string, expected: string, what: string): void {
   const lines = (text: string): string[] => text.trim().split('\n')
