@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { TestCluster } from '../mount/cluster.js'
 import { type MountSettings, TestMount } from '../mount/harness.js'
 import { killNow } from '../processes.js'
 
@@ -67,9 +68,14 @@ export class App {
   }
 
   static async start(test: Test, settings: MountSettings = {}): Promise<App> {
-    const app = new App(await TestMount.start(test, settings))
+    return App.on(test, await TestMount.start(test, settings))
+  }
+
+  /** Programs in a mount that somebody else ends. */
+  static on(test: Test, mount: TestMount): App {
+    const app = new App(mount)
     test.teardown(() => app.killAll())
-    startGuard(app.mount)
+    startGuard(mount)
     return app
   }
 
@@ -136,6 +142,21 @@ export function appTest(name: string, body: (test: Test, app: App) => Promise<vo
     await body(test, app)
     app.killAll()
     await app.mount.end()
+  })
+}
+
+/** As {@link appTest} with three nodes of one file system, and programs on each. */
+export function clusterTest(
+  name: string,
+  body: (test: Test, apps: [App, App, App], cluster: TestCluster) => Promise<void>,
+  settings?: MountSettings,
+): void {
+  void t.test(name, async (test) => {
+    const cluster = await TestCluster.start(test, 3, settings)
+    const apps = cluster.nodes.map((node) => App.on(test, node))
+    await body(test, apps as [App, App, App], cluster)
+    for (const app of apps) app.killAll()
+    await cluster.end()
   })
 }
 

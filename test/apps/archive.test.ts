@@ -1,32 +1,9 @@
 /** tar and rsync bring a tree into the mount and back with everything that is to be known of it. */
-import type { Test } from 'tap'
-import { type App, appTest, REPOSITORY } from './app.js'
-
-const TREE = `${REPOSITORY}/test/apps/tree.py`
-const TAR = ['tar', '--xattrs', '--xattrs-include=*', '--acls', '--numeric-owner', '--sparse', '--format=posix']
-const RSYNC = ['rsync', '-aHAXS', '--numeric-ids']
-
-/** One line of JSON for each file; compared by its differing lines, as the whole is long. */
-const list = (app: App, directory: string): Promise<string> => app.run(['python3', '-B', TREE, 'list', directory])
-
-function same(t: Test, listed: string, expected: string, what: string): void {
-  const lines = (text: string): string[] => text.trim().split('\n')
-  const wanted = new Set(lines(expected))
-  const got = new Set(lines(listed))
-  t.ok(wanted.size > 1500, 'the list is not empty')
-  const missing = lines(expected).filter((line) => !got.has(line))
-  const other = lines(listed).filter((line) => !wanted.has(line))
-  t.strictSame({ missing, other }, { missing: [], other: [] }, what)
-}
-
-async function makeTree(app: App): Promise<{ original: string; expected: string }> {
-  const original = `${app.mount.beside}/original`
-  await app.run(['python3', '-B', TREE, 'make', original])
-  return { original, expected: await list(app, original) }
-}
+import { appTest } from './app.js'
+import { list, makeTree, RSYNC, same, TAR } from './archive.js'
 
 appTest('tar', async (t, app) => {
-  const { original, expected } = await makeTree(app)
+  const { original, expected } = await makeTree(app, 1500)
   const archive = `${app.mount.beside}/there.tar`
   await app.run([...TAR, '-cf', archive, '-C', original, '.'])
   await app.shell('mkdir copy')
@@ -45,7 +22,7 @@ appTest('tar', async (t, app) => {
 })
 
 appTest('rsync', async (t, app) => {
-  const { original, expected } = await makeTree(app)
+  const { original, expected } = await makeTree(app, 1500)
   const copy = app.path('copy/')
   await app.run([...RSYNC, `${original}/`, copy])
   same(t, await list(app, copy), expected, 'copied into the mount')

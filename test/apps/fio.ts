@@ -1,5 +1,5 @@
 /** fio writes by every way into the kernel, reads everything back and verifies each block's checksum. */
-import { type App, appTest } from './app.js'
+import { type App, appTest, clusterTest } from './app.js'
 
 /** Each runs by itself, with two jobs at once, and has its files to itself. */
 const RUNS = {
@@ -28,8 +28,9 @@ interface Job {
   readonly write: { readonly io_bytes: number }
 }
 
+/** Writes and, unless `settings` say otherwise, verifies. */
 async function fio(app: App, mebibytes: number, index: number, settings: string): Promise<Job[]> {
-  const all = `verify=crc32c verify_fatal=1 do_verify=1 numjobs=2 size=${mebibytes}m randseed=${index + 1} ${settings}`
+  const all = `verify=crc32c verify_fatal=1 numjobs=2 size=${mebibytes}m randseed=${index + 1} ${settings}`
   const options = all.split(' ').map((setting) => `--${setting}`)
   const args = ['fio', `--name=run${index}`, `--directory=${app.path()}`, '--output-format=json', ...options]
   return JSON.parse(await app.run(args, { timeoutMs: 1_800_000 })).jobs
@@ -50,6 +51,23 @@ export function fioTest(mebibytes: number): void {
       if (!writesOnly(settings)) continue
       for (const job of await fio(app, mebibytes, index, `${settings} verify_only=1`)) {
         t.ok(job.error === 0 && job.read.io_bytes >= bytes, `${name}: again after a remount`)
+      }
+    }
+  })
+}
+
+/** One node writes, each block is verified by others. */
+export function fioClusterTest(mebibytes: number): void {
+  clusterTest('fio writes on one node and verifies on others', async (t, [a, b, c]) => {
+    const bytes = mebibytes * 0.9 * 2 ** 20
+    for (const [index, [name, settings]] of Object.entries(RUNS).entries()) {
+      if (!writesOnly(settings)) continue
+      for (const { error, write } of await fio(a, mebibytes, index, `${settings} do_verify=0`)) {
+        t.ok(error === 0 && write.io_bytes >= bytes, `${name}: ${write.io_bytes} bytes written`)
+      }
+      // It looks for its files by the place that they have there.
+      for (const { error, read } of await fio(index % 2 === 0 ? b : c, mebibytes, index, `${settings} verify_only=1`)) {
+        t.ok(error === 0 && read.io_bytes >= bytes, `${name}: ${read.io_bytes} bytes verified elsewhere`)
       }
     }
   })

@@ -1,15 +1,9 @@
 /** git: a clone of this repository, all that one does in it, and commits through a crash of the server. */
 import { until } from '../mount/harness.js'
 import { appTest, REPOSITORY } from './app.js'
+import { AUTHOR } from './git.js'
 
 const COMMITS_BEFORE_CRASH = 25
-
-const AUTHOR = {
-  GIT_AUTHOR_NAME: 'A',
-  GIT_AUTHOR_EMAIL: 'a@example.org',
-  GIT_COMMITTER_NAME: 'A',
-  GIT_COMMITTER_EMAIL: 'a@example.org',
-}
 
 appTest('a clone is worked in', async (t, app) => {
   const git = (...args: string[]): Promise<string> => app.run(['git', ...args], { in: 'clone', environment: AUTHOR })

@@ -4,7 +4,7 @@
  */
 import type { Test } from 'tap'
 import { until } from '../mount/harness.js'
-import { type App, appTest, type Program } from './app.js'
+import { type App, appTest, clusterTest, type Program } from './app.js'
 
 /** After so many transactions something is killed. */
 const KILL_AFTER = 400
@@ -20,9 +20,9 @@ const SCHEMA = `
 `
 
 /** One transaction for each number; what it says comes after its commit. */
-function transactions(writer: number, count: number): string {
+function transactions(writer: number, first: number, count: number): string {
   const lines = ['.timeout 60000', '.bail on']
-  for (let number = 1; number <= count; number++) {
+  for (let number = first; number < first + count; number++) {
     const size = number % 50 === 0 ? 20_000 : (number * 37) % 500
     lines.push(
       'BEGIN IMMEDIATE;',
@@ -42,10 +42,10 @@ interface Writer {
   ended: boolean
 }
 
-function startWriter(app: App, number: number, count: number): Writer {
+function startWriter(app: App, number: number, count: number, first = 1): Writer {
   let writer: Writer | undefined
   const program = app.start(['stdbuf', '-oL', 'sqlite3', 'data.db'], {
-    input: transactions(number, count),
+    input: transactions(number, first, count),
     onLine: (line) => {
       if (writer !== undefined) writer.told = Number(line)
     },
@@ -123,4 +123,44 @@ export function sqliteTest(count: number): void {
     appTest(`journal ${journal}: a writer is killed`, (t, app) => throughADeathOfAWriter(t, app, journal, count))
     appTest(`journal ${journal}: the server is killed`, (t, app) => throughADeathOfTheServer(t, app, journal, count))
   }
+}
+
+/** Runs a writer to its end, or until it has been told of `killAfter` transactions; the last one that it was told of. */
+async function write(app: App, number: number, first: number, count: number, killAfter = count + 1): Promise<number> {
+  const writer = startWriter(app, number, count, first)
+  await until(() => writer.ended || writer.told >= first + killAfter - 1, `${killAfter} transactions`)
+  if (!writer.ended) writer.program.kill()
+  const { code, stderr } = await writer.program.ended
+  if (code !== (killAfter > count ? 0 : 'SIGKILL')) throw new Error(`the writer ended with ${code}: ${stderr}`)
+  return writer.told
+}
+
+/** Writers on two nodes, and a look from the third; so many transactions of each. */
+export function sqliteClusterTest(count: number): void {
+  clusterTest('a rollback journal, from two nodes at once', async (t, [a, b, c]) => {
+    await create(a, 'delete')
+    const told = await Promise.all([write(a, 1, 1, count), write(b, 2, 1, count)])
+    t.strictSame(told, [count, count], 'all transactions went through')
+    await verify(t, c, told)
+    // The one that is killed leaves a journal, which another node has to roll back.
+    const [first, second] = await Promise.all([
+      write(a, 1, count + 1, ENDLESS * count, count / 2),
+      write(b, 2, count + 1, count),
+    ])
+    await verify(t, c, [first, second])
+    await sql(c, 'DELETE FROM entries WHERE number % 3 = 0; VACUUM;')
+    t.equal(await sql(a, 'PRAGMA integrity_check;'), 'ok\n', 'after VACUUM')
+  })
+
+  clusterTest('a write-ahead log, by turns', async (t, [a, b, c]) => {
+    await create(a, 'wal')
+    const told = [await write(a, 1, 1, count), await write(b, 2, 1, count)]
+    await verify(t, c, told)
+    // The one that is killed leaves its log, which the next node has to take over.
+    told[0] = await write(a, 1, count + 1, ENDLESS * count, count / 2)
+    told[1] = await write(b, 2, count + 1, count)
+    await verify(t, c, told)
+    await sql(b, 'DELETE FROM entries; VACUUM;')
+    t.equal(await sql(a, 'PRAGMA integrity_check;'), 'ok\n')
+  })
 }

@@ -1,4 +1,4 @@
-"""A tree with everything that an archiver has to keep (make DIR), and what can be told of one (list DIR)."""
+"""A tree with everything that an archiver has to keep (make DIR COUNT), and what can be told of one (list DIR)."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def write(path, data, mode=0o644):
     os.chmod(path, mode)
 
 
-def make_files(root, chance):
+def make_files(root, chance, count):
     for size in SIZES:
         write(root + b"/size-%d" % size, chance.randbytes(size))
     os.mkdir(root + b"/names")
@@ -36,7 +36,7 @@ def make_files(root, chance):
         os.mkdir(deep, 0o711)
         write(deep + b"/file", b"%d" % level)
     os.mkdir(root + b"/many")
-    for number in range(1500):
+    for number in range(count):
         write(root + b"/many/%d" % number, b"%d" % number)
 
 
@@ -93,11 +93,11 @@ def make_times(root, chance):
     os.utime(root + b"/size-0", ns=(-5 * 10**9 + 7, -5 * 10**9 + 7))
 
 
-def make(root):
+def make(root, count):
     chance = random.Random(1)
     os.umask(0)
     os.mkdir(root)
-    make_files(root, chance)
+    make_files(root, chance, int(count))
     make_sparse(root)
     make_special(root)
     make_attributes(root, chance)
@@ -143,4 +143,4 @@ def show(root):
             print(json.dumps([os.fsdecode(path), describe(path, first_of)]))
 
 
-{"make": make, "list": show}[sys.argv[1]](os.fsencode(sys.argv[2]))
+{"make": make, "list": show}[sys.argv[1]](os.fsencode(sys.argv[2]), *sys.argv[3:])

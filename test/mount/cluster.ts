@@ -24,6 +24,7 @@ export class TestCluster {
   readonly nodes: readonly TestMount[]
   readonly #directory: string
   #filesMade = 0
+  #finished = false
 
   private constructor(directory: string, nodes: readonly TestMount[]) {
     this.#directory = directory
@@ -92,8 +93,10 @@ export class TestCluster {
     await checkStores(this.nodes.map(({ store }) => store))
   }
 
-  /** Unmounts everywhere at once. */
+  /** Unmounts everywhere at once; a second time it does nothing. */
   async end(): Promise<void> {
+    if (this.#finished) return
+    this.#finished = true
     try {
       const ends = await Promise.allSettled(this.nodes.map((node) => node.stop()))
       for (const end of ends) if (end.status === 'rejected') throw end.reason
