@@ -5,7 +5,8 @@ import type { Done } from '../../lib/ports.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
-import type { NamesNode, NamesWorld, Operation } from './names-world.js'
+import type { Positions } from '../../lib/ring/position.js'
+import type { ClusterNode, Operation } from './cluster-node.js'
 
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
@@ -16,11 +17,19 @@ export const named = (text: string): ByteRange => {
 
 export const OPEN: OpenFlags = { exclusive: false, truncate: false, killPrivileges: false }
 
-export class NamesClient {
-  readonly world: NamesWorld
-  readonly node: NamesNode
+/** What a client needs of its world: time that passes, and who has what. */
+export interface ClientWorld {
+  readonly positions: Positions
+  owner(position: number): number
+  /** Lets time pass until the operation has ended; its result. */
+  run(node: ClusterNode, operation: (done: Done) => number): number
+}
 
-  constructor(world: NamesWorld, node: NamesNode) {
+export class NamesClient {
+  readonly world: ClientWorld
+  readonly node: ClusterNode
+
+  constructor(world: ClientWorld, node: ClusterNode) {
     this.world = world
     this.node = node
   }
@@ -206,7 +215,7 @@ export class NamesClient {
   }
 
   begin(operation: (done: Done) => number, ended?: (operation: Operation) => void): Operation {
-    return this.world.begin(this.node, operation, ended)
+    return this.node.begin(operation, ended)
   }
 
   #slot(): number {

@@ -10,7 +10,8 @@ import { NamesClient, named } from './names-client.js'
 import { type Call, explain } from './names-history.js'
 import { NamesModel } from './names-model.js'
 import { treeOf } from './names-tree.js'
-import { NamesWorld, type Operation, ROOT, type WorldOptions } from './names-world.js'
+import type { Operation } from './cluster-node.js'
+import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
 import { Prng } from './prng.js'
 
 const NAMES = ['a', 'b', 'c']
