@@ -180,34 +180,63 @@ export class NamesClient {
     return names
   }
 
-  #list(directory: number, visit: (name: string, child: number) => void): number {
-    const { fs, pool } = this.node
+  /** Lists a directory by as many calls as it takes; `ended` gets 0 or an errno, unless the node dies. */
+  beginList(directory: number, visit: (name: string, child: number) => void, ended: Done): void {
     const slot = this.#slot()
-    const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
     let cookie = 0
-    for (let seen = -1; seen !== cookie; ) {
-      seen = cookie
-      const error = this.run((done) =>
-        fs.readdir(
-          directory,
-          cookie,
-          (child, _kind, next, { bytes, offset, length }) => {
-            cookie = next
-            const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
-            if (next > 2) visit(name, child)
-            return true
-          },
-          listing,
-          done,
-        ),
-      )
-      if (error < 0) {
-        pool.release(slot)
-        return error
+    const next = (): void => {
+      const before = cookie
+      const seen = (at: number): void => {
+        cookie = at
       }
+      this.begin(this.#readdir(directory, cookie, slot, visit, seen), ({ resultOrError: result }) => {
+        // The next one is no part of the turn in which this one has ended.
+        if (result === 0 && cookie !== before) this.node.clock.after(0, next)
+        else {
+          this.node.pool.release(slot)
+          ended(result)
+        }
+      })
     }
-    pool.release(slot)
-    return 0
+    next()
+  }
+
+  #list(directory: number, visit: (name: string, child: number) => void): number {
+    const slot = this.#slot()
+    let [cookie, before, error] = [0, -1, 0]
+    while (error === 0 && cookie !== before) {
+      before = cookie
+      const seen = (at: number): void => {
+        cookie = at
+      }
+      error = this.run(this.#readdir(directory, cookie, slot, visit, seen))
+    }
+    this.node.pool.release(slot)
+    return error
+  }
+
+  #readdir(
+    directory: number,
+    cookie: number,
+    slot: number,
+    visit: (name: string, child: number) => void,
+    seen: (cookie: number) => void,
+  ): (done: Done) => number {
+    const { fs, pool } = this.node
+    const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
+    return (done) =>
+      fs.readdir(
+        directory,
+        cookie,
+        (child, _kind, next, { bytes, offset, length }) => {
+          seen(next)
+          const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
+          if (next > 2) visit(name, child)
+          return true
+        },
+        listing,
+        done,
+      )
   }
 
   run(operation: (done: Done) => number): number {
