@@ -3,7 +3,7 @@
  * nodes and links fail. A run goes in rounds: calls and troubles; then everything is healed, and within a bounded time
  * every node answers every call again; then all that was said and all that is there must have an explanation.
  */
-import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
+import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, EISDIR, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
 import { isDirectory } from '../../lib/base/mode.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import type { LockKind } from '../../lib/fs/operations.js'
@@ -31,6 +31,8 @@ const REACH = 10 * CHUNK_BYTES
 export const CONVERGENCE_MS = 30_000
 /** How long what was begun may go on by itself. */
 const SETTLING_MS = 30_000
+/** After which a client that is away is given up, and some more. */
+const CLIENT_ABSENCE_MS = 620_000
 const XATTR = 'user.x'
 /** File modes that stay files' whatever is set. */
 const MODE_BASE = 0o400
@@ -856,6 +858,8 @@ export class ClusterDriver {
     const error = client.run((done) => client.node.fs.syncfs(done))
     this.#check(error === 0, `syncfs: ${error}`)
     this.#settle()
+    // A client that has died comes back as another one; what it had open is kept for it for a while.
+    if (this.world.hasLostClients) this.world.rest(CLIENT_ABSENCE_MS)
     const left = this.world.leftovers()
     this.#check(left.length === 0, `in the end there are still ${left.join(', ')}`)
     this.#trace(`slowest ${this.slowestMs} ms`)
@@ -898,7 +902,7 @@ function created(
     return model.open(number)
   }
   // A directory has come there meanwhile: what the kernel would say then is not this layer's.
-  if (model.get(existing)?.isDirectory === true) return [EEXIST]
+  if (model.get(existing)?.isDirectory === true) return [EISDIR, EEXIST]
   // Another one than was opened: no errno fits.
   return existing === number ? model.open(number) : [0]
 }

@@ -29,7 +29,7 @@ const TIMEOUT_MS = 30_000
 /** After a process has ended by itself, and how often the root directory is asked for. */
 const AGAIN_MS = 50
 /** So long nothing takes, whatever it waits for. */
-const PATIENCE_MS = 600_000
+const PATIENCE_MS = 700_000
 /** How long a store fails that does. */
 const STORE_FAILS_MS = 30
 const POSITIONS = 2 ** 32
@@ -149,6 +149,11 @@ export class ClusterWorld {
       isOver = true
     })
     this.until(() => isOver, delayMs)
+  }
+
+  /** A client has died, of which nobody knows that it will not come back. */
+  get hasLostClients(): boolean {
+    return this.nodes.some(({ store, incarnation }) => store === null && incarnation > 1)
   }
 
   /** Ends a node's process, or its power. */
