@@ -37,7 +37,7 @@ export class DataDriver {
   readonly #prng: Prng
   readonly #seed: number
   readonly #options: DataRunOptions
-  readonly #files: Files
+  readonly #files: Files<DataNode>
   readonly #all: File[] = []
   /** Calls under way at each node. */
   readonly #calls = new Map<DataNode, Set<object>>()

@@ -23,6 +23,34 @@ export interface Change {
   isDoubted: boolean
 }
 
+/** What was done to one byte, or seen of it, and when. */
+export interface ByteEvent {
+  readonly start: number
+  /** Infinity: it may have happened or not. */
+  readonly end: number
+  readonly apply?: (value: number) => number
+  readonly isSeen?: (value: number) => boolean
+}
+
+/** Whether what was seen can come from some order of what was done, in which nothing comes before what ended before it began. */
+export function hasOrder(first: number, events: readonly ByteEvent[]): boolean {
+  const seen = new Set<string>()
+  const mandatory = events.reduce((bits, { end }, index) => (Number.isFinite(end) ? bits | (1 << index) : bits), 0)
+  const search = (done: number, value: number): boolean => {
+    if ((done & mandatory) === mandatory) return true
+    const key = `${done} ${value}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    const isLeft = (_: ByteEvent, index: number): boolean => (done & (1 << index)) === 0
+    const firstEnd = Math.min(...events.filter(isLeft).map(({ end }) => end))
+    return events.some((event, index) => {
+      if (!isLeft(event, index) || event.start > firstEnd || event.isSeen?.(value) === false) return false
+      return search(done | (1 << index), event.apply?.(value) ?? value)
+    })
+  }
+  return search(0, first)
+}
+
 const NEVER = Number.NEGATIVE_INFINITY
 
 export class FileOracle {
@@ -85,10 +113,15 @@ export class FileOracle {
     this.#anywhere = []
   }
 
-  /** Offsets at which something begins or ends, and some in between. */
-  samples(from: number, to: number): number[] {
+  /** Offsets at which something begins or ends. */
+  get edges(): number[] {
     const edges = this.#changes.flatMap((change) => [change.from - 1, change.from, change.to - 1, change.to])
-    const samples = new Set([from, to - 1, this.base.length - 1, this.base.length, ...edges])
+    return [this.base.length - 1, this.base.length, ...edges]
+  }
+
+  /** These, and some in between. */
+  samples(from: number, to: number): number[] {
+    const samples = new Set([from, to - 1, ...this.edges])
     for (let offset = from; offset < to; offset += 509) samples.add(offset)
     return [...samples].filter((offset) => offset >= from && offset < to)
   }
@@ -139,6 +172,23 @@ export class FileOracle {
       if (seen === 0 && (grown || this.#anywhere.some((append) => append.start < end))) return true
     }
     return false
+  }
+
+  /** What was done to a byte; undefined where a power cut or an append leaves that open. */
+  eventsAt(offset: number): ByteEvent[] | undefined {
+    if (this.#anywhere.length > 0 || this.#changes.some(({ isDoubted }) => isDoubted)) return undefined
+    const events: ByteEvent[] = []
+    for (const change of this.#changes) {
+      const { start, end } = change
+      if (isSetter(change, offset)) {
+        const value = change.kind === 'cut' ? ABSENT : change.value(offset)
+        events.push({ start, end, apply: () => value })
+      } else if (isGrower(change, offset)) events.push({ start, end, apply: (before) => Math.max(before, 0) })
+      else if (change.kind === 'zero' && change.from <= offset && offset < change.to) {
+        events.push({ start, end, apply: (before) => Math.min(before, 0) })
+      }
+    }
+    return events
   }
 
   /** Whether the file may have reached beyond `offset`. */

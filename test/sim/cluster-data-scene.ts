@@ -21,7 +21,7 @@ export interface Running {
 /** One file and three nodes or more, for cases in which messages arrive as the case wants it. */
 export class Scene {
   readonly world: DataWorld
-  readonly files: Files
+  readonly files: Files<DataNode>
   readonly number: number
   /** The node that has the inode. */
   readonly owner: DataNode
@@ -91,7 +91,7 @@ export class Scene {
       this.world.start(
         node,
         (done) => node.fs.unlink(ROOT_INODE, name, done),
-        (result) => ended({ result, bytes: new Uint8Array(0), size: 0 }),
+        (result) => ended({ result, bytes: new Uint8Array(0), size: 0, inode: undefined }),
       ),
     )
   }

@@ -6,13 +6,14 @@ import { MetaStore } from '../../lib/meta/store.js'
 import { Turn } from '../../lib/meta/turn.js'
 import { Node } from '../../lib/node/node.js'
 import type { Owners } from '../../lib/node/router.js'
-import { type Clock, type Done, type Hash32, type Log, PENDING } from '../../lib/ports.js'
+import { type Done, type Hash32, type Log, PENDING } from '../../lib/ports.js'
 import { Positions } from '../../lib/ring/position.js'
 import { Share } from '../../lib/share/share.js'
 import { SimClock } from './clock.js'
 import { SimDisk } from './disk.js'
 import { type Crash, SimKv } from './kv.js'
 import { SimPool } from './pool.js'
+import { ProcessClock } from './process-clock.js'
 import type { Prng } from './prng.js'
 import { SimNetwork, SimTransport } from './transport.js'
 import { weakHash } from './world.js'
@@ -37,48 +38,11 @@ const named = (text: string) => {
 
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
-/** The clock of one process: with its end it forgets all timers. */
-class LifeClock implements Clock {
-  readonly #clock: SimClock
-  #life = 0
-
-  constructor(clock: SimClock) {
-    this.#clock = clock
-  }
-
-  get seconds(): number {
-    return this.#clock.seconds
-  }
-
-  get nanoseconds(): number {
-    return this.#clock.nanoseconds
-  }
-
-  readRealtime(): void {
-    this.#clock.readRealtime()
-  }
-
-  monotonicMs(): number {
-    return this.#clock.monotonicMs()
-  }
-
-  after(delayMs: number, fire: () => void): () => void {
-    const life = this.#life
-    return this.#clock.after(delayMs, () => {
-      if (life === this.#life) fire()
-    })
-  }
-
-  end(): void {
-    this.#life++
-  }
-}
-
 /** One node: its store, which stays, and the process that serves it, which may crash and come back. */
 export class DataNode {
   readonly index: number
   readonly pool = new SimPool(SLOTS, PAYLOAD_BYTES, SLOTS_FOR_PEERS)
-  readonly clock: LifeClock
+  readonly clock: ProcessClock
   readonly kv: SimKv
   readonly disk: SimDisk
   transport!: SimTransport
@@ -96,7 +60,7 @@ export class DataNode {
 
   constructor(index: number, clock: SimClock, prng: Prng) {
     this.index = index
-    this.clock = new LifeClock(clock)
+    this.clock = new ProcessClock(clock)
     this.kv = new SimKv(this.clock, prng, 1 << 17)
     this.disk = new SimDisk(this.pool, this.clock, prng)
   }

@@ -487,7 +487,7 @@ t.test('a move whose other node dies in its middle is done when that comes back'
 t.test('times of an inode never run back, whatever the clocks of its nodes say', async (t) => {
   const { world, clients } = stage()
   world.nodes.forEach((node, index) => {
-    node.clock.skewSeconds = index * 1000 - 1000
+    node.clock.skewMs = (index * 1000 - 1000) * 1000
   })
   const [a] = clients
   const directory = directoryOn(a, 1)

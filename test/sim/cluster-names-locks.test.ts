@@ -6,7 +6,8 @@ import { FENCE_MS, LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { NamesClient } from './names-client.js'
-import { NamesWorld, type Operation, ROOT } from './names-world.js'
+import type { Operation } from './cluster-node.js'
+import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
 
 const KINDS: readonly LockKind[] = ['record', 'flock']

@@ -53,6 +53,8 @@ export interface DiskFaults {
   isFull: boolean
   /** One operation in so many fails with EIO; 0: none. */
   errorOneIn: number
+  /** What is not done at once takes up to so long more. */
+  slowMs: number
 }
 
 /**
@@ -61,7 +63,7 @@ export interface DiskFaults {
  * page, and of unsynced creations and removals any.
  */
 export class SimDisk implements Disk {
-  readonly faults: DiskFaults = { isFull: false, errorOneIn: 0 }
+  readonly faults: DiskFaults = { isFull: false, errorOneIn: 0, slowMs: 0 }
   readonly #pool: SimPool
   readonly #clock: Clock
   readonly #prng: Prng
@@ -272,7 +274,8 @@ export class SimDisk implements Disk {
       return -EIO
     }
     if (this.#prng.oneIn(2)) return run()
-    this.#clock.after(this.#prng.below(6), () => done(run()))
+    const { slowMs } = this.faults
+    this.#clock.after(this.#prng.below(6 + slowMs), () => done(run()))
     return PENDING
   }
 }

@@ -17,6 +17,8 @@ export interface KvFaults {
   failCommit: boolean
   /** Syncs fail. */
   failSync: boolean
+  /** Syncs take up to so long more. */
+  slowMs: number
 }
 
 /**
@@ -26,7 +28,7 @@ export interface KvFaults {
 export class SimKv implements Kv {
   readonly key = new Uint8Array(512)
   readonly value: Uint8Array
-  readonly faults: KvFaults = { isFull: false, failCommit: false, failSync: false }
+  readonly faults: KvFaults = { isFull: false, failCommit: false, failSync: false, slowMs: 0 }
   valueBytes = 0
   /** Commits so far, and how many of them the last acknowledged sync covers. */
   commits = 0
@@ -106,7 +108,7 @@ export class SimKv implements Kv {
     const covered = this.commits
     // One after the other, like those of a device that has one queue.
     const now = this.#clock.monotonicMs()
-    this.#syncedAtMs = Math.max(this.#syncedAtMs, now + this.#prng.below(8))
+    this.#syncedAtMs = Math.max(this.#syncedAtMs, now + this.#prng.below(8 + this.faults.slowMs))
     this.#clock.after(this.#syncedAtMs - now, () => {
       if (this.faults.failSync) done(-EIO)
       else {

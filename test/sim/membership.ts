@@ -1,58 +1,18 @@
 /** Nodes that meet, in one process: their stores outlive them, and everything that they are told is written down. */
 import { type Cluster, Membership, type MembershipEvents, type Missing } from '../../lib/node/membership.js'
 import type { MemberStore } from '../../lib/node/membership/identity.js'
-import type { Clock, Log } from '../../lib/ports.js'
+import type { Log } from '../../lib/ports.js'
 import { type ClusterRecord, NO_CLUSTER } from '../../lib/wire/control.js'
 import type { Superblock } from '../../lib/wire/superblock.js'
 import { SimClock } from './clock.js'
 import { SimControl, SimControlNetwork } from './control.js'
 import { SimPool } from './pool.js'
+import { ProcessClock } from './process-clock.js'
 import type { Prng } from './prng.js'
 import { SimNetwork, SimTransport } from './transport.js'
 
 export const WAIT_MS = 60_000
 export const LINGER_MS = 30_000
-
-/** The time of one process: its timers end with it, and its wall clock may be wrong. */
-class ProcessClock implements Clock {
-  seconds = 0
-  nanoseconds = 0
-  isAlive = true
-  /** Until then the process is stopped, and does what it has missed afterwards. */
-  stoppedUntilMs = 0
-  skewMs: number
-  readonly #clock: SimClock
-
-  constructor(clock: SimClock, skewMs: number) {
-    this.#clock = clock
-    this.skewMs = skewMs
-  }
-
-  get isStopped(): boolean {
-    return this.#clock.monotonicMs() < this.stoppedUntilMs
-  }
-
-  readRealtime(): void {
-    const ms = 1_700_000_000_000 + this.#clock.monotonicMs() + this.skewMs
-    this.seconds = Math.floor(ms / 1000)
-    this.nanoseconds = Math.floor(ms % 1000) * 1_000_000
-  }
-
-  monotonicMs(): number {
-    return this.#clock.monotonicMs()
-  }
-
-  after(delayMs: number, fire: () => void): () => void {
-    return this.#clock.after(delayMs, () => this.#fire(fire))
-  }
-
-  #fire(fire: () => void): void {
-    if (!this.isAlive) return
-    const restMs = this.stoppedUntilMs - this.#clock.monotonicMs()
-    if (restMs > 0) this.#clock.after(restMs, () => this.#fire(fire))
-    else fire()
-  }
-}
 
 /** The superblock of a store: what was written stays, whatever happens to the process. */
 export class SimStore implements MemberStore {
@@ -151,7 +111,7 @@ export class SimProcess {
   }
 
   get isAlive(): boolean {
-    return this.clock.isAlive
+    return this.control.isAlive
   }
 
   leave(): void {
@@ -164,7 +124,7 @@ export class SimProcess {
 
   die(): void {
     if (!this.isAlive) return
-    this.clock.isAlive = false
+    this.clock.end()
     this.control.die()
     this.transport.die()
   }

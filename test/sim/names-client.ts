@@ -5,7 +5,8 @@ import type { Done } from '../../lib/ports.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
 import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
-import type { NamesNode, NamesWorld, Operation } from './names-world.js'
+import type { Positions } from '../../lib/ring/position.js'
+import type { ClusterNode, Operation } from './cluster-node.js'
 
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
@@ -16,11 +17,19 @@ export const named = (text: string): ByteRange => {
 
 export const OPEN: OpenFlags = { exclusive: false, truncate: false, killPrivileges: false }
 
-export class NamesClient {
-  readonly world: NamesWorld
-  readonly node: NamesNode
+/** What a client needs of its world: time that passes, and who has what. */
+export interface ClientWorld {
+  readonly positions: Positions
+  owner(position: number): number
+  /** Lets time pass until the operation has ended; its result. */
+  run(node: ClusterNode, operation: (done: Done) => number): number
+}
 
-  constructor(world: NamesWorld, node: NamesNode) {
+export class NamesClient {
+  readonly world: ClientWorld
+  readonly node: ClusterNode
+
+  constructor(world: ClientWorld, node: ClusterNode) {
     this.world = world
     this.node = node
   }
@@ -171,34 +180,63 @@ export class NamesClient {
     return names
   }
 
-  #list(directory: number, visit: (name: string, child: number) => void): number {
-    const { fs, pool } = this.node
+  /** Lists a directory by as many calls as it takes; `ended` gets 0 or an errno, unless the node dies. */
+  beginList(directory: number, visit: (name: string, child: number) => void, ended: Done): void {
     const slot = this.#slot()
-    const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
     let cookie = 0
-    for (let seen = -1; seen !== cookie; ) {
-      seen = cookie
-      const error = this.run((done) =>
-        fs.readdir(
-          directory,
-          cookie,
-          (child, _kind, next, { bytes, offset, length }) => {
-            cookie = next
-            const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
-            if (next > 2) visit(name, child)
-            return true
-          },
-          listing,
-          done,
-        ),
-      )
-      if (error < 0) {
-        pool.release(slot)
-        return error
+    const next = (): void => {
+      const before = cookie
+      const seen = (at: number): void => {
+        cookie = at
       }
+      this.begin(this.#readdir(directory, cookie, slot, visit, seen), ({ resultOrError: result }) => {
+        // The next one is no part of the turn in which this one has ended.
+        if (result === 0 && cookie !== before) this.node.clock.after(0, next)
+        else {
+          this.node.pool.release(slot)
+          ended(result)
+        }
+      })
     }
-    pool.release(slot)
-    return 0
+    next()
+  }
+
+  #list(directory: number, visit: (name: string, child: number) => void): number {
+    const slot = this.#slot()
+    let [cookie, before, error] = [0, -1, 0]
+    while (error === 0 && cookie !== before) {
+      before = cookie
+      const seen = (at: number): void => {
+        cookie = at
+      }
+      error = this.run(this.#readdir(directory, cookie, slot, visit, seen))
+    }
+    this.node.pool.release(slot)
+    return error
+  }
+
+  #readdir(
+    directory: number,
+    cookie: number,
+    slot: number,
+    visit: (name: string, child: number) => void,
+    seen: (cookie: number) => void,
+  ): (done: Done) => number {
+    const { fs, pool } = this.node
+    const listing = { plus: true, wanted: 4096, at: pool.payloadOf(slot), bytes: pool.payloadBytes }
+    return (done) =>
+      fs.readdir(
+        directory,
+        cookie,
+        (child, _kind, next, { bytes, offset, length }) => {
+          seen(next)
+          const name = new TextDecoder().decode(bytes.slice(offset, offset + length))
+          if (next > 2) visit(name, child)
+          return true
+        },
+        listing,
+        done,
+      )
   }
 
   run(operation: (done: Done) => number): number {
@@ -206,7 +244,7 @@ export class NamesClient {
   }
 
   begin(operation: (done: Done) => number, ended?: (operation: Operation) => void): Operation {
-    return this.world.begin(this.node, operation, ended)
+    return this.node.begin(operation, ended)
   }
 
   #slot(): number {

@@ -2,7 +2,8 @@
 import type { Crash } from './kv.js'
 import { type Act, CASES, Stage } from './names-cases.js'
 import { treeOf, treeOfModel } from './names-tree.js'
-import { type Operation, type Plant, ROOT } from './names-world.js'
+import type { Operation } from './cluster-node.js'
+import { type Plant, ROOT } from './names-world.js'
 import { S_IFDIR } from '../../lib/base/mode.js'
 
 /** What goes wrong after so many events. */

@@ -18,9 +18,6 @@ export interface Call {
   mayBeLost: boolean
 }
 
-/** An inode that nobody has ever seen. */
-const UNSEEN = -1
-
 /**
  * Finds an order in which the calls, one at a time, have these results and end in this tree: the model is that state
  * then. Undefined where there is none. `unclaimed` are the inodes of the tree that no known call has made.
@@ -42,7 +39,8 @@ export function explain(
     }
     // Another one had returned before this one began.
     if (call.beganAt > firstEnd) continue
-    for (const number of numbersOf(call, unclaimed)) {
+    // Below zero: an inode that nobody has ever seen.
+    for (const number of numbersOf(call, unclaimed, -calls.length)) {
       const next = model.copy()
       if (!fits(call, call.apply(next, number))) continue
       const left = unclaimed.filter((other) => other !== number)
@@ -53,9 +51,9 @@ export function explain(
   return undefined
 }
 
-function numbersOf({ makes, result }: Call, unclaimed: readonly number[]): readonly number[] {
+function numbersOf({ makes, result }: Call, unclaimed: readonly number[], unseen: number): readonly number[] {
   if (!makes) return [0]
-  return result === undefined ? [...unclaimed, UNSEEN] : [Math.max(result, 0)]
+  return result === undefined ? [...unclaimed, unseen] : [Math.max(result, 0)]
 }
 
 function fits({ result }: Call, errors: readonly number[]): boolean {

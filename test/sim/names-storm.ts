@@ -2,33 +2,21 @@
  * Several operations on names at a time, from all nodes, with troubles in between. Afterwards some order of them must
  * explain every result and the whole tree.
  */
-import { EIO, ENOENT } from '../../lib/base/errno.js'
-import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
-import type { Done } from '../../lib/ports.js'
-import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
-import { NamesClient, named } from './names-client.js'
+import { EIO } from '../../lib/base/errno.js'
+import { NamesClient } from './names-client.js'
 import { type Call, explain } from './names-history.js'
 import { NamesModel } from './names-model.js'
+import { NamesPlans } from './names-plans.js'
 import { treeOf } from './names-tree.js'
-import { NamesWorld, type Operation, ROOT, type WorldOptions } from './names-world.js'
+import type { Operation } from './cluster-node.js'
+import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
 import { Prng } from './prng.js'
 
-const NAMES = ['a', 'b', 'c']
 const CALLS_MAX = 5
-const INODES_MAX = 12
-const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
 export interface StormOptions extends WorldOptions {
   /** Troubles that may come. */
   readonly troubles: readonly ('process' | 'power' | 'break' | 'store')[]
-}
-
-/** What somebody is going to do. */
-interface Plan {
-  readonly text: string
-  readonly run: (done: Done) => number
-  readonly apply: Call['apply']
-  readonly makes?: boolean
 }
 
 export class NamesStorm {
@@ -37,6 +25,7 @@ export class NamesStorm {
   readonly clients: NamesClient[]
   readonly #options: StormOptions
   readonly #trace: (line: string) => void
+  readonly #plans: NamesPlans
   #model = new NamesModel(ROOT)
   /** The calls of this round, and those of them that are under way. */
   #calls: Call[] = []
@@ -50,6 +39,7 @@ export class NamesStorm {
     this.world = new NamesWorld(this.prng, options)
     this.clients = this.world.nodes.map((node) => new NamesClient(this.world, node))
     this.#options = options
+    this.#plans = new NamesPlans(this.prng)
     this.#trace = trace
   }
 
@@ -106,7 +96,7 @@ export class NamesStorm {
   }
 
   #begin(client: NamesClient): void {
-    const { text, run, apply, makes = false } = this.#plan(client)
+    const { text, run, apply, makes } = this.#plans.next(client, this.#model)
     const call: Call = {
       ...{ text: `node ${client.node.index}: ${text}`, apply, makes, beganAt: this.#events },
       ...{ endedAt: Number.POSITIVE_INFINITY, result: undefined, mayBeLost: false },
@@ -156,113 +146,5 @@ export class NamesStorm {
     const next = explain(this.#model, this.#calls, tree, unclaimed)
     if (next === undefined) throw new Error(`no order of the calls explains this tree:\n${tree}`)
     this.#model = next
-  }
-
-  #plan(client: NamesClient): Plan {
-    const parent = this.#directory()
-    const name = this.prng.pick(NAMES)
-    const plans = [
-      () => this.#make(client, parent, name),
-      () => this.#make(client, parent, name),
-      () => this.#link(client, parent, name),
-      () => this.#unlink(client, parent, name),
-      () => this.#rmdir(client, parent, name),
-      () => this.#rename(client, parent, name),
-      () => this.#rename(client, parent, name),
-      () => this.#rename(client, parent, name),
-      () => this.#lookup(client, parent, name),
-    ]
-    return this.prng.pick(plans)()
-  }
-
-  #directory(): number {
-    return this.prng.pick([...this.#model.inodes.values()].filter(({ isDirectory }) => isDirectory)).number
-  }
-
-  #make({ node }: NamesClient, parent: number, name: string): Plan {
-    const isFull = this.#model.inodes.size >= INODES_MAX
-    const mode = this.prng.oneIn(2) && !isFull ? S_IFDIR | 0o755 : S_IFREG | 0o644
-    const isDirectory = (mode & S_IFDIR) !== 0
-    return {
-      text: `${isDirectory ? 'mkdir' : 'mknod'} ${parent}/${name}`,
-      run: (done) => {
-        const found = (result: number): number => (result === 0 ? node.fs.found.number : result)
-        const result = node.fs.mknod(parent, named(name), mode, 0, CALLER, (late) => done(found(late)))
-        return found(result)
-      },
-      apply: (model, number) => {
-        const errors = model.errorsOfNew(parent, name)
-        if (errors.length === 0) model.make(parent, name, number, isDirectory)
-        return errors
-      },
-      makes: true,
-    }
-  }
-
-  #link({ node }: NamesClient, parent: number, name: string): Plan {
-    const { number } = this.prng.pick([...this.#model.inodes.values()])
-    let isDone = false
-    return {
-      text: `link ${number} ${parent}/${name}`,
-      run: (done) => {
-        const taken = (result: number): number => {
-          isDone = result === 0
-          return result
-        }
-        return taken(node.fs.link(number, parent, named(name), (late) => done(taken(late))))
-      },
-      // The kernel had found the inode, so it may get a name even where it has lost its last one meanwhile.
-      apply: (model) => {
-        const isGone = model.get(number) === undefined
-        return isGone && isDone ? model.revive(number, parent, name) : model.link(number, parent, name)
-      },
-    }
-  }
-
-  #unlink({ node }: NamesClient, parent: number, name: string): Plan {
-    return {
-      text: `unlink ${parent}/${name}`,
-      run: (done) => node.fs.unlink(parent, named(name), done),
-      apply: (model) => model.unlink(parent, name),
-    }
-  }
-
-  #rmdir({ node }: NamesClient, parent: number, name: string): Plan {
-    return {
-      text: `rmdir ${parent}/${name}`,
-      run: (done) => node.fs.rmdir(parent, named(name), done),
-      apply: (model) => model.rmdir(parent, name),
-    }
-  }
-
-  #rename({ node }: NamesClient, parent: number, name: string): Plan {
-    const toParent = this.prng.oneIn(3) ? parent : this.#directory()
-    const toName = this.prng.pick(NAMES)
-    const flags = this.prng.pick([0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE])
-    return {
-      text: `rename ${parent}/${name} ${toParent}/${toName} ${flags}`,
-      run: (done) => node.fs.rename(parent, named(name), toParent, named(toName), flags, done),
-      apply: (model) => model.rename(parent, name, toParent, toName, flags),
-    }
-  }
-
-  #lookup({ node }: NamesClient, parent: number, name: string): Plan {
-    let found = 0
-    return {
-      text: `lookup ${parent}/${name}`,
-      run: (done) => {
-        const taken = (result: number): number => {
-          found = result === 0 ? node.fs.found.number : 0
-          return result
-        }
-        return taken(node.fs.lookup(parent, named(name), (late) => done(taken(late))))
-      },
-      apply: (model) => {
-        const number = model.lookup(parent, name)
-        if (number === undefined) return [ENOENT]
-        // Another one than was found: no errno fits.
-        return found !== 0 && number !== found ? [0] : []
-      },
-    }
   }
 }

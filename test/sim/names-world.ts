@@ -2,27 +2,18 @@
  * Nodes of a cluster over simulated ports, each of which may crash, lose its power and come back, and whose sessions may
  * break at any time. Everything happens in the steps of one clock, so that a run can be repeated and cut anywhere.
  */
-import { EIO, FsError } from '../../lib/base/errno.js'
 import { ROOT_INODE } from '../../lib/base/ids.js'
-import { Cluster } from '../../lib/fs/cluster.js'
 import { checkCluster } from '../../lib/meta/check.js'
-import { MetaStore } from '../../lib/meta/store.js'
-import { Turn } from '../../lib/meta/turn.js'
-import { Node } from '../../lib/node/node.js'
-import { type Clock, type Done, type Hash32, type Kv, type Log, PENDING } from '../../lib/ports.js'
+import type { Done, Hash32, Kv, Log } from '../../lib/ports.js'
 import { Positions } from '../../lib/ring/position.js'
-import { Share } from '../../lib/share/share.js'
 import { SimClock } from './clock.js'
-import { SimDisk } from './disk.js'
-import { type Crash, SimKv } from './kv.js'
-import { SimPool } from './pool.js'
+import { ClusterNode, type Operation } from './cluster-node.js'
+import type { Crash, SimKv } from './kv.js'
 import type { Prng } from './prng.js'
 import { SimNetwork, SimTransport } from './transport.js'
 import { weakHash } from './world.js'
 
-const SLOTS = 8
-const SLOTS_FOR_PEERS = 4
-const PAYLOAD_BYTES = 8192
+const SIZES = { slots: 8, slotsForPeers: 4, payloadBytes: 8192 }
 const CHUNK_BITS = 16
 const TIMEOUT_MS = 30_000
 /** How soon a peer's end is noticed, and a session opened. */
@@ -31,112 +22,6 @@ const NOTICE_MS = 20
 const EVENTS_MAX = 100_000
 /** How long a store fails that does. */
 const STORE_FAILS_MS = 30
-
-/** A node's view of the clock, which may be wrong by some seconds: its timers end with its process. */
-class LocalClock implements Clock {
-  skewSeconds = 0
-  readonly #base: SimClock
-  readonly #timers = new Set<() => void>()
-
-  constructor(base: SimClock) {
-    this.#base = base
-  }
-
-  get seconds(): number {
-    return this.#base.seconds + this.skewSeconds
-  }
-
-  get nanoseconds(): number {
-    return this.#base.nanoseconds
-  }
-
-  readRealtime(): void {
-    this.#base.readRealtime()
-  }
-
-  monotonicMs(): number {
-    return this.#base.monotonicMs()
-  }
-
-  after(delayMs: number, fire: () => void): () => void {
-    const cancel = this.#base.after(delayMs, () => {
-      this.#timers.delete(cancel)
-      fire()
-    })
-    this.#timers.add(cancel)
-    return () => {
-      this.#timers.delete(cancel)
-      cancel()
-    }
-  }
-
-  end(): void {
-    for (const cancel of this.#timers) cancel()
-    this.#timers.clear()
-  }
-}
-
-/** An operation of a node's kernel. */
-export class Operation {
-  readonly node: NamesNode
-  /** Undefined as long as it has not returned; a crash of its node ends it without a result. */
-  result: number | undefined
-  isLost = false
-  readonly #ended: (operation: Operation) => void
-
-  constructor(node: NamesNode, ended: (operation: Operation) => void) {
-    this.node = node
-    this.#ended = ended
-  }
-
-  get isOver(): boolean {
-    return this.isLost || this.result !== undefined
-  }
-
-  end(result: number): void {
-    if (this.result !== undefined) throw new Error('an operation has ended twice')
-    this.result = result
-    this.#ended(this)
-  }
-}
-
-/** One node: its store lasts, the rest is its present process's. */
-export class NamesNode {
-  readonly index: number
-  readonly clock: LocalClock
-  readonly pool = new SimPool(SLOTS, PAYLOAD_BYTES, SLOTS_FOR_PEERS)
-  readonly kv: SimKv
-  readonly disk: SimDisk
-  transport!: SimTransport
-  share!: Share
-  turn!: Turn
-  node!: Node
-  fs!: Cluster
-  /** Its process runs; it serves; and its kernel may ask. */
-  isOn = false
-  isUp = false
-  isReady = false
-  incarnation = 0
-  /** Operations of its kernel that have not returned, and those that return when the turn is committed. */
-  readonly running = new Set<Operation>()
-  returning: [Operation, number][] = []
-
-  constructor(index: number, base: SimClock, prng: Prng) {
-    this.index = index
-    this.clock = new LocalClock(base)
-    this.kv = new SimKv(this.clock, prng)
-    this.disk = new SimDisk(this.pool, this.clock, prng)
-  }
-
-  /** Its id and its incarnation. */
-  get client(): Uint8Array {
-    const bytes = new Uint8Array(16)
-    bytes[7] = this.index + 1
-    bytes[14] = this.incarnation >>> 8
-    bytes[15] = this.incarnation
-    return bytes
-  }
-}
 
 export interface WorldOptions {
   readonly members: number
@@ -158,7 +43,7 @@ export class NamesWorld {
   readonly clock = new SimClock()
   readonly prng: Prng
   readonly network: SimNetwork
-  readonly nodes: NamesNode[] = []
+  readonly nodes: ClusterNode[] = []
   /** What nodes have logged as going wrong. */
   readonly faults: string[] = []
   readonly positions: Positions
@@ -181,7 +66,7 @@ export class NamesWorld {
     this.hash = weakHash(positions)
     this.positions = new Positions(this.hash)
     for (let index = 0; index < members + storeless; index++) {
-      this.nodes.push(new NamesNode(index, this.clock, prng))
+      this.nodes.push(new ClusterNode(index, this.clock, prng, SIZES))
     }
     for (const node of this.nodes) this.#boot(node)
     this.gather()
@@ -193,7 +78,7 @@ export class NamesWorld {
 
   /** Lets time pass until all nodes are up and know each other. */
   gather(): void {
-    const isWhole = ({ isReady, node, share, index }: NamesNode): boolean =>
+    const isWhole = ({ isReady, node, share, index }: ClusterNode): boolean =>
       isReady && node.router.areUp(node.router.everybody()) && (this.#isStoreless(index) || share.opens.isKnown)
     for (let left = EVENTS_MAX; !this.nodes.every(isWhole); left--) {
       if (left === 0) throw new Error('the nodes never get to know each other')
@@ -201,25 +86,9 @@ export class NamesWorld {
     }
   }
 
-  /** Begins an operation, in a turn of its own as the border to the kernel has it. */
-  begin(node: NamesNode, run: (done: Done) => number, ended: (operation: Operation) => void = () => {}): Operation {
-    const operation = new Operation(node, ended)
-    node.running.add(operation)
-    const done = (result: number): void => {
-      node.returning.push([operation, result])
-      node.turn.endSoon()
-    }
-    node.turn.begin()
-    let result: number
-    try {
-      result = run(done)
-    } catch (error) {
-      if (!(error instanceof FsError)) throw error
-      result = -error.errno
-    }
-    if (result !== PENDING) node.returning.push([operation, result])
-    node.turn.end()
-    return operation
+  /** Begins an operation of a node's kernel. */
+  begin(node: ClusterNode, run: (done: Done) => number, ended?: (operation: Operation) => void): Operation {
+    return node.begin(run, ended)
   }
 
   /** Lets time pass until the operation has ended; its result. */
@@ -228,10 +97,10 @@ export class NamesWorld {
       if (left === 0) throw new Error('an operation never ends')
       this.step()
     }
-    return operation.result ?? -EIO
+    return operation.resultOrError
   }
 
-  run(node: NamesNode, run: (done: Done) => number): number {
+  run(node: ClusterNode, run: (done: Done) => number): number {
     return this.finish(this.begin(node, run))
   }
 
@@ -254,25 +123,15 @@ export class NamesWorld {
 
   /** Ends a node's process, or its power. */
   crash(index: number, kind: Crash): void {
-    const node = this.nodes[index] as NamesNode
+    const node = this.nodes[index] as ClusterNode
     if (!node.isOn) return
-    if (node.isUp) node.transport.die()
-    node.isOn = false
-    node.isUp = false
-    node.isReady = false
-    node.clock.end()
-    node.kv.crash(kind)
-    node.disk.crash(kind)
-    node.pool.reset()
-    node.returning = []
-    for (const operation of node.running) operation.isLost = true
-    node.running.clear()
+    node.end(kind)
     for (const peer of this.nodes) this.#noticeEnd(node, peer)
   }
 
   /** The node's next commit fails, if there is one soon, and nothing of it has happened; so do syncs meanwhile. */
   failStore(index: number): void {
-    const { kv } = this.nodes[index] as NamesNode
+    const { kv } = this.nodes[index] as ClusterNode
     kv.faults.failCommit = true
     kv.faults.failSync = this.prng.oneIn(2)
     this.#mayFail = true
@@ -287,7 +146,7 @@ export class NamesWorld {
   }
 
   restart(index: number): void {
-    const node = this.nodes[index] as NamesNode
+    const node = this.nodes[index] as ClusterNode
     // A store that fails while it is opened is not served at all.
     node.kv.faults.failCommit = node.kv.faults.failSync = false
     if (!node.isOn) this.#boot(node)
@@ -300,12 +159,12 @@ export class NamesWorld {
     if (channels === undefined) return
     this.#sessions.delete(key)
     for (const [self, other, channel] of ends(a, b, channels)) {
-      const node = this.nodes[self] as NamesNode
+      const node = this.nodes[self] as ClusterNode
       if (!node.isUp) continue
       node.transport.close(channel)
       node.node.peerDown(other)
     }
-    const [first, second] = [this.nodes[a] as NamesNode, this.nodes[b] as NamesNode]
+    const [first, second] = [this.nodes[a] as ClusterNode, this.nodes[b] as ClusterNode]
     const [incarnationA, incarnationB] = [first.incarnation, second.incarnation]
     this.clock.after(awayMs + this.prng.below(NOTICE_MS), () => {
       if (first.incarnation === incarnationA && second.incarnation === incarnationB) this.#meet(first, second)
@@ -321,7 +180,7 @@ export class NamesWorld {
   rejoin(index: number): void {
     this.#cutOff.delete(index)
     for (const peer of this.nodes) {
-      if (peer.index !== index) this.#meet(this.nodes[index] as NamesNode, peer)
+      if (peer.index !== index) this.#meet(this.nodes[index] as ClusterNode, peer)
     }
   }
 
@@ -329,13 +188,13 @@ export class NamesWorld {
   audit(): string[] {
     const found: string[] = []
     const stores = this.nodes.slice(0, this.#options.members)
-    const members = stores.map(({ index, kv, disk, client }) => ({
-      id: client.subarray(0, 8),
-      kv,
+    const members = stores.map((node) => ({
+      id: clientOf(node).subarray(0, 8),
+      kv: node.kv,
       hash: this.hash,
-      files: new Set(disk.list(0, Number.MAX_SAFE_INTEGER)),
+      files: new Set(node.disk.list(0, Number.MAX_SAFE_INTEGER)),
       afterPowerCut: true,
-      report: (fault: string): void => void found.push(`${index}: ${fault}`),
+      report: (fault: string): void => void found.push(`${node.index}: ${fault}`),
     }))
     const totals = checkCluster(members, (position) => this.owner(position))
     for (const [index, { unsettled }] of totals.entries()) {
@@ -344,8 +203,8 @@ export class NamesWorld {
     return found
   }
 
-  #boot(node: NamesNode): void {
-    const { disk, pool, index, clock } = node
+  #boot(node: ClusterNode): void {
+    const { index } = node
     const kv = this.#plant(node.kv, () => this.isArmed)
     const note = (event: object, message: string): void => {
       const { err } = event as { err?: Error }
@@ -353,10 +212,9 @@ export class NamesWorld {
       this.faults.push(`${index}: ${message} ${err?.stack ?? JSON.stringify(event)}`)
     }
     const log: Log = { debug: () => undefined, info: () => undefined, warn: note, error: note }
-    const meta = new MetaStore(kv, clock, this.hash, log, { inodesCached: 16 })
+    const meta = node.openShare(this.hash, log, kv)
     if (this.owner(0) === index) meta.format(0o755, 0, 0, CHUNK_BITS)
     node.incarnation++
-    node.share = new Share({ meta, kv, disk, pool, clock, log, openFilesMax: 3, stockIds: 4 })
     const peers = this.nodes.map((peer) => peer.index).filter((peer) => peer !== index && !this.#isStoreless(peer))
     node.isOn = true
     if (this.#isStoreless(index)) {
@@ -373,38 +231,22 @@ export class NamesWorld {
     }, peers)
   }
 
-  #serve(node: NamesNode, log: Log): void {
+  #serve(node: ClusterNode, log: Log): void {
     const { pool, index, clock, share } = node
-    const turn = new Turn(share.meta, (step) => void clock.after(0, step))
-    const transport = new SimTransport(this.network, pool)
     const isStoreless = this.#isStoreless(index)
     const owners = {
       members: this.#options.members,
       owner: (position: number) => this.owner(position),
-      idOf: (member: number) => (this.nodes[member] as NamesNode).client.subarray(0, 8),
+      idOf: (member: number) => clientOf(this.nodes[member] as ClusterNode).subarray(0, 8),
     }
-    node.turn = turn
-    node.transport = transport
-    turn.onEnd((failure) => {
-      for (const [operation, result] of node.returning.splice(0)) {
-        node.running.delete(operation)
-        operation.end(failure < 0 ? failure : result)
-      }
-    })
-    node.node = new Node({
-      ...{ self: isStoreless ? -1 : index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions },
-      ...{ transport, pool, clock, log, turn, share: isStoreless ? undefined : share },
+    const parts = {
+      ...{ self: isStoreless ? -1 : index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions, log },
+      share: isStoreless ? undefined : share,
       credits: this.#options.credits ?? 128,
       // What nobody holds is to be gone at once, so that a check finds what stays for ever.
       graceMs: 0,
-    })
-    transport.attach({
-      request: (...args) => node.node.request(...args),
-      slotFree: () => node.node.onSlotFree(),
-      failed: () => undefined,
-    })
-    node.fs = new Cluster(node.node, pool)
-    node.isUp = true
+    }
+    node.serve(parts, new SimTransport(this.network, pool))
     for (const peer of this.nodes) {
       // Those without a store have nothing for each other.
       if (peer === node || (isStoreless && this.#isStoreless(peer.index))) continue
@@ -417,14 +259,14 @@ export class NamesWorld {
     return index >= this.#options.members
   }
 
-  #start(node: NamesNode): void {
+  #start(node: ClusterNode): void {
     node.fs.start((error) => {
       if (error === 0) node.isReady = true
       else node.clock.after(NOTICE_MS, () => this.#start(node))
     })
   }
 
-  #noticeEnd(dead: NamesNode, peer: NamesNode): void {
+  #noticeEnd(dead: ClusterNode, peer: ClusterNode): void {
     const key = keyOf(dead.index, peer.index)
     const channels = this.#sessions.get(key)
     if (channels === undefined || !peer.isUp) {
@@ -441,7 +283,7 @@ export class NamesWorld {
   }
 
   /** Opens a session, if both are there and have none. */
-  #meet(a: NamesNode, b: NamesNode): void {
+  #meet(a: ClusterNode, b: ClusterNode): void {
     const key = keyOf(a.index, b.index)
     if (!a.isUp || !b.isUp || this.#sessions.has(key)) return
     if (this.#cutOff.has(a.index) || this.#cutOff.has(b.index)) return
@@ -453,13 +295,13 @@ export class NamesWorld {
     this.#sessions.set(key, channels)
     const isOpen = (): boolean => this.#sessions.get(key) === channels
     let served = 0
-    const up = (self: NamesNode, other: NamesNode): void => {
+    const up = (self: ClusterNode, other: ClusterNode): void => {
       self.clock.after(this.prng.below(3), () => {
         if (isOpen()) self.node.peerUp(other.index)
       })
     }
-    const serve = (self: NamesNode, other: NamesNode, channel: number): void => {
-      const { client } = other
+    const serve = (self: ClusterNode, other: ClusterNode, channel: number): void => {
+      const client = clientOf(other)
       self.clock.after(this.prng.below(3), () => {
         if (!isOpen()) return
         self.node.peerServed(other.index, channel, client)
@@ -478,6 +320,15 @@ export class NamesWorld {
 }
 
 export const ROOT = ROOT_INODE
+
+/** Its id and its incarnation. */
+function clientOf({ index, incarnation }: ClusterNode): Uint8Array {
+  const bytes = new Uint8Array(16)
+  bytes[7] = index + 1
+  bytes[14] = incarnation >>> 8
+  bytes[15] = incarnation
+  return bytes
+}
 
 const keyOf = (a: number, b: number): string => `${Math.min(a, b)}-${Math.max(a, b)}`
 

@@ -11,7 +11,12 @@ const HEAD_WORDS = MESSAGE_HEAD_BYTES_MAX / 4
 export interface Weather {
   /** Longest delay of a message. Those of one channel may overtake each other. */
   delayMsMax: number
+  /** One message in so many is lost, and its channel fails a while later; 0: none. */
+  lossOneIn: number
 }
+
+/** How long it may take until a channel fails on which something was lost. */
+const FAILS_MS = 2000
 
 interface Channel {
   readonly number: number
@@ -21,8 +26,12 @@ interface Channel {
   peerSecret: string
   /** It neither failed nor was closed. */
   isOpen: boolean
+  /** Something that was sent on it was lost. */
+  hasLost: boolean
   /** What came before this end was connected. */
   readonly early: Message[]
+  /** Requests that were delivered and not answered. */
+  readonly unanswered: Set<number>
 }
 
 interface Open {
@@ -50,7 +59,7 @@ interface Message {
 
 /** All transports of a simulated cluster, by address. */
 export class SimNetwork {
-  readonly weather: Weather = { delayMsMax: 3 }
+  readonly weather: Weather = { delayMsMax: 3, lossOneIn: 0 }
   readonly transports = new Map<string, SimTransport>()
   /** "from>to" of links on which nothing passes. */
   readonly cuts = new Set<string>()
@@ -80,6 +89,14 @@ export class SimNetwork {
 
   delayMs(): number {
     return this.prng.below(this.weather.delayMsMax + 1)
+  }
+
+  /** Lets messages pass again. What was lost meanwhile ends its channels: no transport forgets single messages. */
+  heal(cut: string): void {
+    if (!this.cuts.delete(cut)) return
+    const [from, to] = cut.split('>') as [string, string]
+    const peer = this.transports.get(to)
+    if (peer !== undefined) this.transports.get(from)?.failLossy(peer)
   }
 }
 
@@ -117,7 +134,7 @@ export class SimTransport implements Transport {
   expect(secret: Uint8Array): number {
     const number = ++this.#lastChannel
     const channel = { number, secret: secret.join(), peer: undefined, peerChannel: 0, peerSecret: '', isOpen: true }
-    this.#channels.set(number, { ...channel, early: [] })
+    this.#channels.set(number, { ...channel, hasLost: false, early: [], unanswered: new Set() })
     return number
   }
 
@@ -177,6 +194,8 @@ export class SimTransport implements Transport {
   }
 
   reply(channel: number, token: number, headBytes: number, at: number, bytes: number, slot: number): void {
+    const asked = this.#channels.get(channel)
+    assert(asked?.isOpen !== true || asked.unanswered.delete(token), 'a request is answered once')
     const message = this.#send(channel, token, true, headBytes, at, bytes, slot)
     if (message === undefined) this.#later(0, () => this.#giveBack(slot))
   }
@@ -196,6 +215,21 @@ export class SimTransport implements Transport {
     this.#channels.clear()
     this.#open.clear()
     for (const peer of this.#network.transports.values()) peer.#onDeath(this)
+  }
+
+  /** Requests of peers that were not answered. */
+  get unanswered(): number {
+    return [...this.#channels.values()].reduce((sum, { unanswered }) => sum + unanswered.size, 0)
+  }
+
+  /** Fails channels to a peer on which something was lost, on both sides. */
+  failLossy(peer: SimTransport): void {
+    for (const channel of this.#channels.values()) {
+      if (channel.peer !== peer || !channel.hasLost) continue
+      const other = peer.#channels.get(channel.peerChannel)
+      this.#later(this.#network.prng.below(FAILS_MS), () => this.#failChannel(channel))
+      if (other?.peer === this) peer.#later(this.#network.prng.below(FAILS_MS), () => peer.#failChannel(other))
+    }
   }
 
   #onDeath(dead: SimTransport): void {
@@ -255,8 +289,17 @@ export class SimTransport implements Transport {
     this.#sent.set(message, { channel: number, slot })
     // Some data goes along at once, some is fetched by the receiver.
     if (this.#network.prng.below(2) === 0) message.take()
-    if (this.#network.cuts.has(`${this.#name}>${peer.#name}`)) return message
     const network = this.#network
+    const { lossOneIn } = network.weather
+    if (network.cuts.has(`${this.#name}>${peer.#name}`)) {
+      channel.hasLost = true
+      return message
+    }
+    if (lossOneIn > 0 && network.prng.oneIn(lossOneIn)) {
+      channel.hasLost = true
+      this.failLossy(peer)
+      return message
+    }
     const go = (): void => peer.#later(network.delayMs(), () => peer.#receive(message))
     if (network.keeps((head[0] as number) & 0xff, isReply, this, peer)) network.kept.push(go)
     else go()
@@ -303,6 +346,7 @@ export class SimTransport implements Transport {
   }
 
   #deliver({ channel, token, head, bytes }: Message, slot: number): void {
+    this.#channels.get(channel)?.unanswered.add(token)
     this.inbox.set(head)
     this.#events?.request(channel, token, 0, head.length * 4, slot, bytes)
     this.inbox.fill(0xdddddddd)
