@@ -1,10 +1,12 @@
 import { ECONNRESET } from '../base/errno.js'
+import { Stamps } from '../meta/stamps.js'
 import type { Clock } from '../ports.js'
 import { NO_TRANSFER } from '../rpc/call.js'
 import { type Observe, RpcClient } from '../rpc/client.js'
 import { Services } from '../rpc/services.js'
 import { LockInterrupt, Reclaim, type RequestOf } from '../wire/methods.js'
 import { Belongings } from './belongings.js'
+import { HybridClock } from './hybrid-clock.js'
 import { rangeOf } from './lock-fields.js'
 import type { NodeParts } from './parts.js'
 import { Router } from './router.js'
@@ -32,9 +34,12 @@ export class Node {
 
   /** Takes up at once what the last run of this node was in the middle of. */
   constructor(parts: NodeParts) {
-    const { self, owners, epoch, timeoutMs, positions, transport, clock, turn, share } = parts
+    const { self, owners, epoch, timeoutMs, positions, transport, turn, share } = parts
+    // Who has no share has no stamps either, and carries those of others on.
+    const stamps = share?.meta.stamps ?? new Stamps(parts.clock)
+    const clock = new HybridClock(parts.clock, stamps)
     const services = new Services()
-    const observe: Observe = (seconds, nanoseconds) => share?.meta.stamps.observe(seconds, nanoseconds)
+    const observe: Observe = (seconds, nanoseconds) => stamps.observe(seconds, nanoseconds)
     const stream = share === undefined ? undefined : new Stream(share.meta, turn)
     const settings = { epoch, timeoutMs, credits: parts.credits ?? CREDITS }
     this.#clock = clock
@@ -43,7 +48,7 @@ export class Node {
     this.router = new Router(self, owners, positions, this.#client, services)
     this.belongings = new Belongings((inode) => this.router.ofInode(inode), clock)
     if (share === undefined || stream === undefined) return
-    this.#served = new Served({ ...parts, share, router: this.router, services, stream, observe })
+    this.#served = new Served({ ...parts, clock, share, router: this.router, services, stream, observe })
     this.#served.recover()
   }
 

@@ -109,7 +109,7 @@ export function accessed(context: Context, inode: Inode): void {
     if (stamps.seconds - inode.atime < ATIME_LAZY_SECONDS) return
   }
   const { stamps } = context.meta
-  stamps.advance()
+  context.meta.advanceFor(inode)
   inode.atime = stamps.seconds
   inode.atimeNs = stamps.nanoseconds
   context.meta.touch(inode)

@@ -72,6 +72,8 @@ export class SimDisk implements Disk {
   readonly #handles = new Map<number, SimFile>()
   readonly #flights = new Set<Flight>()
   #nextHandle = 3
+  /** Syncs that have ended. */
+  syncs = 0
 
   constructor(pool: SimPool, clock: Clock, prng: Prng) {
     this.#pool = pool
@@ -154,6 +156,7 @@ export class SimDisk implements Disk {
     const opened = this.#file(file)
     const count = opened.stepCount
     return this.#run(done, () => {
+      this.syncs++
       opened.harden(count)
       if (this.#names.get(opened.id) === opened) this.#durableNames.set(opened.id, opened)
       return 0
@@ -164,6 +167,7 @@ export class SimDisk implements Disk {
     const files = [...this.#names.values()].map((file): [SimFile, number] => [file, file.stepCount])
     const removed = [...this.#durableNames.keys()].filter((id) => !this.#names.has(id))
     return this.#run(done, () => {
+      this.syncs++
       for (const [file, count] of files) {
         file.harden(count)
         this.#durableNames.set(file.id, file)

@@ -33,6 +33,8 @@ export class SimKv implements Kv {
   /** Commits so far, and how many of them the last acknowledged sync covers. */
   commits = 0
   synced = 0
+  /** Syncs that have ended. */
+  syncs = 0
   /** Called after each commit, or with false where the batch was undone. */
   onCommit: (succeeded: boolean) => void = () => {}
   readonly #clock: Clock
@@ -110,6 +112,7 @@ export class SimKv implements Kv {
     const now = this.#clock.monotonicMs()
     this.#syncedAtMs = Math.max(this.#syncedAtMs, now + this.#prng.below(8 + this.faults.slowMs))
     this.#clock.after(this.#syncedAtMs - now, () => {
+      this.syncs++
       if (this.faults.failSync) done(-EIO)
       else {
         this.#markSynced(covered)
