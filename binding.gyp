@@ -57,6 +57,7 @@
         "addon/ucx/address.cc",
         "addon/ucx/status.cc",
         "addon/ucx/worker.cc",
+        "addon/ucx/spin.cc",
         "addon/pool/buffer_pool.cc"
       ],
       "cflags_cc": ["<!@(pkg-config --silence-errors --cflags-only-I ucx || true)"],

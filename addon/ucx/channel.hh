@@ -66,6 +66,9 @@ struct Channel {
   /// Sends that wait for the greeting, oldest first.
   Send* queue = nullptr;
   Send** queue_end = &queue;
+  /// The batch that is being gathered, and since when.
+  Send* batch = nullptr;
+  uint64_t gathers_since = 0;
   /// Sends and receives that UCX has not completed: the channel lives until there are none.
   uint32_t operations = 0;
   /// Requests of the peer that wait for a slot, and how much of their data lies here already.

@@ -17,6 +17,9 @@ namespace {
 /// So much at a time: the loop has others to serve, and what was received must be taken away.
 constexpr int kProgressMax = 64;
 
+/// Where it did less than this, there is hardly more: asking again costs a system call on TCP.
+constexpr unsigned kProgressWorthwhile = 4;
+
 /// So many endpoints are made for nothing for one channel, which takes about 0.1 s.
 constexpr uint32_t kEndpointsBehindMax = 1000;
 
@@ -236,7 +239,11 @@ void Engine::Reply(uint32_t number, uint32_t token, std::span<const std::byte> h
 
 bool Engine::Work() {
   bool any = false;
-  for (int count = 0; count < kProgressMax && worker_.Progress(); count++) any = true;
+  for (int count = 0; count < kProgressMax; count++) {
+    const unsigned done = worker_.Progress();
+    any |= done > 0;
+    if (done < kProgressWorthwhile) break;
+  }
   for (const uint32_t number : std::exchange(greeting_, {})) {
     Channel* channel = channels_.Find(number);
     if (channel != nullptr && channel->state == Channel::State::kGreeting) Greet(*channel);

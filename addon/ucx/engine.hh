@@ -49,10 +49,16 @@ class Engine {
              int32_t slot);
   void Delivered(uint32_t token) { requests_.Delivered(token); }
 
+  /// Until Uncork, messages without data are gathered, for a moment at most, and travel together.
+  void Cork() { outbound_.Cork(); }
+  void Uncork() { outbound_.Uncork(); }
+
   /// Does what there is to do, some of it: true when there was anything.
   bool Work();
   /// True when Work must be called again before the loop sleeps, whatever UCX says.
   bool IsRestless() const { return is_closing_ || channels_.IsCalled() || inbound_->CanAdmit(); }
+  /// Looks for news only: true when there was any.
+  bool Progress() { return worker_.Progress() != 0; }
   bool Arm() { return worker_.Arm(); }
   /// Something of this transport is under way, and JavaScript waits for it.
   bool IsBusy() const { return requests_.Count() > 0 || is_closing_; }

@@ -74,6 +74,9 @@ ucs_status_t Inbound::OnAuthentic(const Message& message) {
       if (message.bytes != 0) break;
       OnCancel(message);
       return UCS_OK;
+    case Kind::kBatch:
+      if (channel.state == Channel::State::kOpen && !message.is_rendezvous && OnBatch(message)) return UCS_OK;
+      break;
   }
   channel.Fail(-EPROTO);
   return Refuse(message.is_rendezvous);
@@ -156,6 +159,25 @@ void Inbound::OnCancel(const Message& message) {
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
     return;
   }
+}
+
+/// False where it is malformed.
+bool Inbound::OnBatch(const Message& message) {
+  const auto* parts = static_cast<const std::byte*>(message.data);
+  std::span<const std::byte> rest{parts, message.bytes};
+  if (!message.head.empty() || rest.size() > kBatchBytesMax) return false;
+  while (!rest.empty()) {
+    Part part{};
+    if (rest.size() < sizeof part) return false;
+    std::memcpy(&part, rest.data(), sizeof part);
+    rest = rest.subspan(sizeof part);
+    if (part.head_bytes > kHeadBytesMax || part.head_bytes % 4 != 0 || part.head_bytes > rest.size()) return false;
+    const bool is_simple = part.kind == Kind::kRequest || part.kind == Kind::kReply || part.kind == Kind::kCancel;
+    if (!is_simple) return false;
+    OnAuthentic({message.channel, part.kind, part.token, rest.first(part.head_bytes), nullptr, 0, false, false});
+    rest = rest.subspan(part.head_bytes);
+  }
+  return true;
 }
 
 // --- waiting for slots

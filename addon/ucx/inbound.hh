@@ -82,6 +82,7 @@ class Inbound final : public SlotWaiter {
   ucs_status_t OnRequest(const Message& message);
   ucs_status_t OnReply(const Message& message);
   void OnCancel(const Message& message);
+  bool OnBatch(const Message& message);
 
   ucs_status_t Wait(const Message& message);
   void Place(Waiting& waiting);

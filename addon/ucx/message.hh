@@ -23,6 +23,8 @@ enum class Kind : uint8_t {
   kReply = 5,
   /// The sender no longer waits for its request `token`: data of it that still lies there is not wanted any more.
   kCancel = 6,
+  /// Several of the last three, without data of their own: its data is their parts, one after the other.
+  kBatch = 7,
 };
 
 struct Envelope {
@@ -37,7 +39,19 @@ struct Envelope {
 };
 static_assert(sizeof(Envelope) == 32 && alignof(Envelope) == 4);
 
-constexpr uint8_t kMessageVersion = 1;
+/// What stands before each head in a batch.
+struct Part {
+  Kind kind;
+  uint8_t reserved;
+  uint16_t head_bytes;
+  uint32_t token;
+};
+static_assert(sizeof(Part) == 8);
+
+/// Below what transports send in one piece.
+constexpr uint32_t kBatchBytesMax = 6144;
+
+constexpr uint8_t kMessageVersion = 2;
 constexpr uint32_t kHeaderBytesMax = sizeof(Envelope) + kHeadBytesMax;
 
 /// Where a process shows who it is, and whether a channel of its is alive (see witness.hh).

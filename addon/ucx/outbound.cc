@@ -1,5 +1,8 @@
 #include "ucx/outbound.hh"
 
+#include <uv.h>
+
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -11,6 +14,9 @@ namespace chfs::ucx {
 namespace {
 
 constexpr uint32_t kMessageId = 0;
+
+/// A peer that could go on is not kept waiting for longer.
+constexpr uint64_t kGatherNanoseconds = 50'000;
 
 }  // namespace
 
@@ -45,6 +51,11 @@ Send* Outbound::Take(Channel& channel, const Message& message) {
 }
 
 void Outbound::Post(Channel& channel, const Message& message) {
+  if (is_corked_ && channel.state == Channel::State::kOpen && message.data.empty() && message.slot < 0) {
+    Gather(channel, message);
+    return;
+  }
+  SendBatch(channel);
   Send* send = Take(channel, message);
   if (channel.state == Channel::State::kOpen) {
     Start(send);
@@ -52,6 +63,46 @@ void Outbound::Post(Channel& channel, const Message& message) {
   }
   *channel.queue_end = send;
   channel.queue_end = &send->next;
+}
+
+/// Nothing has to be kept for what is gathered, so a request counts as sent from here on.
+void Outbound::Gather(Channel& channel, const Message& message) {
+  const size_t bytes = sizeof(Part) + message.head.size();
+  if (channel.batch != nullptr && channel.batch->data_bytes + bytes > kBatchBytesMax) SendBatch(channel);
+  const uint64_t now = uv_hrtime();
+  if (channel.batch == nullptr) {
+    Send* batch = channel.batch = Take(channel, {Kind::kBatch, 0, {}, {}});
+    if (batch->parts == nullptr) batch->parts = std::make_unique<std::byte[]>(kBatchBytesMax);
+    batch->data = batch->parts.get();
+    channel.gathers_since = now;
+    gathering_.push_back(&channel);
+  }
+  Part part{};
+  part.kind = message.kind;
+  part.head_bytes = static_cast<uint16_t>(message.head.size());
+  part.token = message.token;
+  std::byte* to = channel.batch->parts.get() + channel.batch->data_bytes;
+  std::memcpy(to, &part, sizeof part);
+  Copy(to + sizeof part, message.head);
+  channel.batch->data_bytes += static_cast<uint32_t>(bytes);
+  if (now - channel.gathers_since > kGatherNanoseconds) SendBatch(channel);
+}
+
+void Outbound::SendBatch(Channel& channel) {
+  if (channel.batch == nullptr) return;
+  std::erase(gathering_, &channel);
+  Send* batch = std::exchange(channel.batch, nullptr);
+  std::memcpy(batch->header + offsetof(Envelope, data_bytes), &batch->data_bytes, sizeof batch->data_bytes);
+  if (channel.IsAlive()) {
+    Start(batch);
+  } else {
+    Finish(batch, UCS_ERR_CANCELED);
+  }
+}
+
+void Outbound::Uncork() {
+  is_corked_ = false;
+  while (!gathering_.empty()) SendBatch(*gathering_.back());
 }
 
 bool Outbound::Greet(Channel& channel, Kind kind, const Greeting& greeting, bool may_wait) {
@@ -111,6 +162,10 @@ void Outbound::Flush(Channel& channel) {
 }
 
 void Outbound::Drop(Channel& channel) {
+  if (channel.batch != nullptr) {
+    std::erase(gathering_, &channel);
+    Finish(std::exchange(channel.batch, nullptr), UCS_ERR_CANCELED);
+  }
   Send* send = std::exchange(channel.queue, nullptr);
   channel.queue_end = &channel.queue;
   while (send != nullptr) Finish(std::exchange(send, send->next), UCS_ERR_CANCELED);

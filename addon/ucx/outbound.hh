@@ -32,6 +32,8 @@ struct Send {
   /// The slot that goes back to the pool when it is out, or −1.
   int32_t slot;
   alignas(8) std::byte header[kHeaderBytesMax];
+  /// Of a batch: its parts. Once there, it stays.
+  std::unique_ptr<std::byte[]> parts;
 };
 
 class Outbound {
@@ -52,15 +54,20 @@ class Outbound {
   bool Greet(Channel& channel, Kind kind, const Greeting& greeting, bool may_wait);
   /// Sends CONFIRM, by which the channel is open at both ends.
   void Confirm(Channel& channel);
+  /// Until Uncork, what has no data is gathered by channel.
+  void Cork() { is_corked_ = true; }
+  void Uncork();
   /// Sends what waited for the channel to open.
   void Flush(Channel& channel);
-  /// Gives up what waits for the channel to open.
+  /// Gives up what waits for the channel to open, or was gathered.
   void Drop(Channel& channel);
   /// Gives up the request where it waits for the channel to open; false where it does not.
   bool Withdraw(Channel& channel, uint32_t request);
 
  private:
   Send* Take(Channel& channel, const Message& message);
+  void Gather(Channel& channel, const Message& message);
+  void SendBatch(Channel& channel);
   ucs_status_t Start(Send* send, uint32_t attributes = 0, uint32_t flags = 0);
   void Finish(Send* send, ucs_status_t status);
 
@@ -69,6 +76,9 @@ class Outbound {
   Requests& requests_;
   std::vector<std::unique_ptr<Send>> sends_;
   Send* free_ = nullptr;
+  bool is_corked_ = false;
+  /// Channels with a batch that is being gathered.
+  std::vector<Channel*> gathering_;
 };
 
 }  // namespace chfs::ucx

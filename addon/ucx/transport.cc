@@ -217,6 +217,7 @@ int32_t Transport::Close(const int32_t* arguments) {
 
 void Transport::Touch() {
   is_armed_ = false;
+  is_touched_ = true;
   HoldLoop();
 }
 
@@ -226,6 +227,8 @@ void Transport::Drain() {
   is_draining_ = true;
   is_armed_ = false;
   bool has_worked = false;
+  // Something has happened since it was spun for the last time.
+  bool is_fresh = std::exchange(is_touched_, false);
   for (int round = 0; round < kRoundsPerTurn && !is_armed_ && open_; round++) {
     bool any = engine_->Work();
     if (!engine_->Events().IsEmpty()) {
@@ -233,11 +236,19 @@ void Transport::Drain() {
       any = true;
     }
     has_worked |= any;
-    if (any || !open_ || engine_->IsRestless()) continue;
+    is_fresh |= any;
+    if (!open_ || !engine_->Events().IsEmpty() || engine_->IsRestless() || (any && ending_)) continue;
     if (ending_) {
       Finish();
       break;
     }
+    const bool spins = std::exchange(is_fresh, false) && spin_.Begins();
+    if (spins && spin_.Finds([this] { return engine_->Progress(); })) {
+      has_worked = is_fresh = true;
+      continue;
+    }
+    // It is armed only where UCX has just found nothing to do.
+    if (any && !spins) continue;
     // The first attempt after a wake-up takes the signal away that woke us, and the second succeeds.
     is_armed_ = engine_->Arm();
   }
@@ -264,8 +275,10 @@ void Transport::Deliver() {
   const uint32_t count = engine_->Events().Fill();
   const Napi::Env env = on_events_->Env();
   const Napi::HandleScope scope(env);
+  engine_->Cork();
   on_events_->Call({Napi::Number::New(env, count)});
   if (!open_) return;
+  engine_->Uncork();
   for (uint32_t index = 0; index < count; index++) {
     if (records_[index].event == Event::kEnd) engine_->Delivered(records_[index].token);
   }

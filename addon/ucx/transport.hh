@@ -11,6 +11,7 @@
 
 #include "base/callback.hh"
 #include "ucx/engine.hh"
+#include "ucx/spin.hh"
 
 namespace chfs::ucx {
 
@@ -72,6 +73,9 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   bool is_draining_ = false;
   /// UCX's descriptor will wake the loop, and nothing was done since that could need more.
   bool is_armed_ = false;
+  /// Something was sent or closed since the loop was here last.
+  bool is_touched_ = false;
+  Spin spin_;
 };
 
 }  // namespace chfs::ucx

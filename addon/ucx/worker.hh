@@ -33,8 +33,8 @@ class Worker {
   std::span<const std::byte> Address() const { return address_; }
   /// Readable when there is something to do; see Arm.
   int Descriptor() const { return descriptor_; }
-  /// False when there was nothing to do.
-  bool Progress() { return ucp_worker_progress(worker_) != 0; }
+  /// How much was done.
+  unsigned Progress() { return ucp_worker_progress(worker_); }
   /// Before the loop sleeps: false when something happened meanwhile, so that the descriptor would not wake it.
   bool Arm() { return ucp_worker_arm(worker_) != UCS_ERR_BUSY; }
 

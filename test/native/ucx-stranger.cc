@@ -49,7 +49,7 @@ struct Stranger {
   std::vector<std::unique_ptr<std::vector<std::byte>>> kept;
   size_t pending = 0;
 
-  uint32_t Below(uint32_t bound) { return static_cast<uint32_t>(chance() % bound); }
+  uint32_t Below(size_t bound) { return static_cast<uint32_t>(chance() % bound); }
 
   size_t Size() {
     constexpr size_t kSizes[] = {0,      1,      64,      8000,    8256,    65536,  131071,
@@ -117,9 +117,33 @@ struct Stranger {
     Send(0, header, {}, kind == Kind::kConfirm ? UCP_AM_SEND_FLAG_REPLY : 0);
   }
 
+  /// A batch that has at most one fault.
+  void DamagedBatch() {
+    std::vector<std::byte>& data = Keep(0);
+    for (uint32_t left = 1 + Below(12); left > 0; left--) {
+      Part part{};
+      constexpr Kind kKinds[] = {Kind::kRequest, Kind::kReply, Kind::kCancel};
+      part.kind = Below(60) == 0 ? static_cast<Kind>(Below(256)) : kKinds[Below(std::size(kKinds))];
+      part.token = !tokens.empty() && Below(2) == 0 ? tokens[Below(tokens.size())] : chance();
+      const size_t head_bytes = Below(60) == 0 ? kHeadBytesMax : Below(16) * 4;
+      part.head_bytes = static_cast<uint16_t>(Below(60) == 0 ? Below(65536) : head_bytes);
+      const auto* first = reinterpret_cast<const std::byte*>(&part);
+      data.insert(data.end(), first, first + sizeof part);
+      data.insert(data.end(), head_bytes, std::byte{7});
+    }
+    if (Below(10) == 0) data.resize(Below(data.size() + 200));
+    Envelope envelope = Proper(Kind::kBatch);
+    envelope.data_bytes = static_cast<uint32_t>(data.size());
+    Put(envelope, 0, data);
+  }
+
   /// A message that has at most one fault.
   void Damaged() {
-    Envelope envelope = Proper(static_cast<Kind>(1 + Below(6)));
+    if (Below(3) == 0) {
+      DamagedBatch();
+      return;
+    }
+    Envelope envelope = Proper(static_cast<Kind>(1 + Below(7)));
     if (Below(2) == 0) envelope.kind = Below(2) == 0 ? Kind::kRequest : Kind::kReply;
     envelope.token = chance();
     if (!tokens.empty() && Below(2) == 0) {
