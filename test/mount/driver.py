@@ -19,8 +19,9 @@ import calls
 import crash
 import crowd
 import fsx
+import soak
 
-MODULES = (calls, crash, crowd, fsx)
+MODULES = (calls, crash, crowd, fsx, soak)
 
 
 def become(uid, gid, groups):

@@ -1,0 +1,8 @@
+/** Ten minutes of work on three nodes that are killed and stopped; CHFS_SOAK_SECONDS and CHFS_SOAK_SEED say otherwise. */
+import t from 'tap'
+import { runSoak } from '../mount/soak-run.js'
+
+const seconds = Number(process.env['CHFS_SOAK_SECONDS'] ?? 600)
+const seed = Number(process.env['CHFS_SOAK_SEED'] ?? Date.now() % 2 ** 31)
+
+t.test('a soak', (t) => runSoak(t, seconds, seed))
