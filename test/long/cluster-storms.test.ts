@@ -1,0 +1,26 @@
+/** As test/mount/cluster-five.test.ts and cluster-two.test.ts: for longer, each storm by itself too, and nodes die again and again. */
+import t from 'tap'
+import { TestCluster } from '../mount/cluster.js'
+import { runStorms, STORMS } from '../mount/storms.js'
+import { Prng } from '../sim/prng.js'
+
+const ROUNDS = 40
+const SECONDS = 8
+
+for (const count of [2, 3, 5]) {
+  t.test(`${count} nodes`, async (t) => {
+    const seed = Number(process.env['CHFS_TEST_SEED'] ?? Date.now() % 1e9)
+    t.comment(`CHFS_TEST_SEED=${seed}`)
+    const prng = new Prng(seed)
+    const cluster = await TestCluster.start(t, count, { options: ['chunk=64KiB', 'timeo=300'], mayFail: true })
+    const all = Object.keys(STORMS)
+    for (let round = 0; round < ROUNDS; round++) {
+      const kinds = round % (all.length + 1) === all.length ? all : [all[round % (all.length + 1)] as string]
+      // One is left that does not die.
+      const mortal = cluster.nodes.filter((_, index) => index !== round % count)
+      const victims = mortal.filter(() => prng.oneIn(2))
+      t.comment(`round ${round}: ${kinds}, ${victims.length} die`)
+      await runStorms(t, cluster, kinds, { seconds: SECONDS, workers: 2, victims })
+    }
+  })
+}
