@@ -4,7 +4,7 @@
  * every node answers every call again; then all that was said and all that is there must have an explanation.
  */
 import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, EISDIR, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
-import { isDirectory } from '../../lib/base/mode.js'
+import { isDirectory, S_IFREG } from '../../lib/base/mode.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { type FileCall, Files } from './cluster-data-files.js'
@@ -24,7 +24,10 @@ import type { Plant } from './world.js'
 
 /** Calls of one round: of names they have to be put in order, which takes the longer the more they are. */
 const NAMES_MAX = 5
-const OTHERS_MAX = 14
+const OTHERS_MAX = 40
+/** Files that there are at least, and that each node has open. */
+const FILES_MIN = 3
+const OPENINGS_MIN = 2
 /** Files reach at most so far. */
 const REACH = 10 * CHUNK_BYTES
 /** From the moment that nothing is in the way any more until every node has answered every call. */
@@ -154,12 +157,36 @@ export class ClusterDriver {
         this.#check(found === number, `${path.join('/')} is ${found}, not ${number}, for ${client.node.index}`)
       }
     }
+    this.#openSome()
     const [client] = this.#clients as [NamesClient]
     const error = client.run((done) => client.node.fs.syncfs(done))
     this.#check(error === 0, `syncfs: ${error}`)
     this.#roundBeganAt = this.#tick()
     this.#safe = new Set(this.#model.inodes.keys())
     this.#trace('round')
+  }
+
+  /** Every node has some files open. */
+  #openSome(): void {
+    const files = (): ModelInode[] =>
+      [...this.#model.inodes.values()].filter(({ number, isDirectory }) => !isDirectory && this.#model.path(number))
+    for (let at = files().length; at < FILES_MIN; at++) {
+      const name = `f${++this.#tag}`
+      const number = this.#prng.pick(this.#clients).mknod(ROOT, name, S_IFREG | 0o644)
+      this.#check(number > 0, `mknod ${name}: ${number}`)
+      this.#model.make(ROOT, name, number, false)
+      for (const client of this.#clients) client.lookup(ROOT, name)
+    }
+    for (const client of this.#clients) {
+      const mine = this.#openings.filter((opening) => opening.client === client).length
+      for (let at = mine; at < OPENINGS_MIN; at++) {
+        const { number } = this.#prng.pick(files())
+        const error = client.open(number)
+        this.#check(error === 0, `open ${number}: ${error}`)
+        this.#model.open(number)
+        this.#opened(client, number)
+      }
+    }
   }
 
   /** Its kernel holds what was prepared: it has not started anew since. */
@@ -285,7 +312,7 @@ export class ClusterDriver {
 
   #beginOther(client: NamesClient): void {
     const mine = this.#openings.filter((opening) => opening.client === client)
-    if (mine.length === 0 || this.#prng.oneIn(8)) {
+    if (mine.length === 0 || this.#prng.oneIn(12)) {
       this.#list(client)
       return
     }
@@ -597,7 +624,7 @@ export class ClusterDriver {
     const text = `${opening.client.node.index}: ${what} by ${ownerOf(opening)}`
     const end = waits ? (): void => undefined : this.#begin(opening.client.node, text)
     if (waits) this.#trace(`  ${text} …`)
-    opening.isWaiting = waits
+    if (waits) opening.isWaiting = true
     opening.client.begin(run, ({ resultOrError: result }) => {
       end()
       this.#trace(`  ${text}: ${result}`)
