@@ -5,6 +5,7 @@
  */
 import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, EISDIR, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
 import { isDirectory, S_IFREG } from '../../lib/base/mode.js'
+import { LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { type FileCall, Files } from './cluster-data-files.js'
@@ -886,7 +887,7 @@ export class ClusterDriver {
     this.#check(error === 0, `syncfs: ${error}`)
     this.#settle()
     // A client that has died comes back as another one; what it had open is kept for it for a while.
-    if (this.world.hasLostClients) this.world.rest(CLIENT_ABSENCE_MS)
+    this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
     const left = this.world.leftovers()
     this.#check(left.length === 0, `in the end there are still ${left.join(', ')}`)
     this.#trace(`slowest ${this.slowestMs} ms`)
