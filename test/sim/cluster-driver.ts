@@ -87,6 +87,7 @@ export class ClusterDriver {
   #incarnations: number[] = []
   #now = 0
   #handles = 0
+  #isUnlocking = false
   #tag = 0
   /** When the power went last, and when the round has begun. */
   #powerCut = -1
@@ -630,6 +631,8 @@ export class ClusterDriver {
       end()
       this.#trace(`  ${text}: ${result}`)
       if (waits) opening.isWaiting = false
+      // It comes too late: all are about to give up what they have.
+      if (waits && this.#isUnlocking) opening.client.node.clock.after(0, () => this.#giveUpBoth(opening))
       if (result === -EIO && this.#troubles.mayFail) return
       if (result === -ESTALE && this.#mayBeGone(opening.number)) return
       ended(result)
@@ -706,14 +709,16 @@ export class ClusterDriver {
 
   /** What waits for a lock gets it when the others have given theirs up; afterwards nobody has any. */
   #unlockAll(within: (what: string, isOver: () => boolean) => void): void {
+    this.#isUnlocking = true
     for (const opening of this.#openings) {
       if (opening.isWaiting && this.#prng.oneIn(3)) opening.client.node.fs.interrupt(ownerOf(opening))
-      for (const kind of KINDS) this.#giveUp(opening, kind)
+      this.#giveUpBoth(opening)
     }
     within('locks are waited for', () =>
       this.#openings.every((opening) => !this.#isOpen(opening) || !opening.isWaiting),
     )
-    for (const opening of this.#openings) for (const kind of KINDS) this.#giveUp(opening, kind)
+    for (const opening of this.#openings) this.#giveUpBoth(opening)
+    this.#isUnlocking = false
     within('locks are given up', () => this.#running.size === 0)
     for (const opening of this.#openings) {
       const { number, client } = opening
@@ -731,6 +736,10 @@ export class ClusterDriver {
         }
       }
     }
+  }
+
+  #giveUpBoth(opening: Opening): void {
+    if (this.#isOpen(opening)) for (const kind of KINDS) this.#giveUp(opening, kind)
   }
 
   #giveUp(opening: Opening, kind: LockKind): void {
