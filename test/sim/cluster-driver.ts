@@ -778,13 +778,17 @@ export class ClusterDriver {
     for (const inode of next.inodes.values()) if (!inode.isDirectory) this.#judgeFile(inode)
   }
 
-  /** Closes what a power cut has taken away. */
+  /** Closes what a power cut has taken away; the rest is what is open, also by calls that seem not to have happened. */
   #dropGone(): void {
     this.#openings = this.#openings.filter((opening) => {
-      const isThere = this.#model.get(opening.number) !== undefined
-      if (!isThere) this.#close(opening)
-      return isThere
+      if (this.#model.get(opening.number) !== undefined) return true
+      this.#check(this.#mayBeGone(opening.number), `${opening.number} is open, and is gone`)
+      this.#close(opening)
+      return false
     })
+    for (const { number } of [...this.#model.inodes.values()]) {
+      this.#model.setOpens(number, this.#openings.filter((opening) => opening.number === number).length)
+    }
   }
 
   /** Whoever can see the file sees the same. */
