@@ -5,6 +5,9 @@ export const LEASE_MS = 15_000
 /** A node that has not heard from a member for so long gives up its locks there by itself, well before. */
 export const FENCE_MS = 10_000
 
+/** In the place of a member: clients of which this node does not know any more. */
+const CLIENTS = -1
+
 /**
  * How long the locks of other members last at this node: as long as there is a session with them, and a lease term
  * after it has ended. After a start of this node nobody gets a lock that another member may have from before: until all
@@ -60,9 +63,10 @@ export class Leases {
     return !this.#expired.has(member)
   }
 
-  /** The member has said what it has. */
-  reclaimed(member: number): void {
+  /** The member has said what it has, and whether it knows of clients: they will come and say what they have. */
+  reclaimed(member: number, hasClients: boolean): void {
     this.#expired.delete(member)
+    if (hasClients && this.#awaited.has(member)) this.#awaited.add(CLIENTS)
     this.#heard(member)
   }
 

@@ -29,7 +29,7 @@ export class Node {
   readonly #client: RpcClient
   readonly #served: Served | undefined
   readonly #channels = new Map<number, number>()
-  /** Ids and incarnations of the peers that were here. */
+  /** Ids and incarnations of the peers that were here and have not left. */
   readonly #peers = new Map<number, string>()
 
   /** Takes up at once what the last run of this node was in the middle of. */
@@ -89,6 +89,7 @@ export class Node {
   /** The peer will not come back. */
   peerLeft(member: number): void {
     this.peerDown(member)
+    this.#peers.delete(member)
     this.#served?.peerLeft(member)
     this.#client.peerLeft(member)
   }
@@ -110,7 +111,9 @@ export class Node {
 
   /** Says first of all what this node has open and has locked there: the peer may not know any more, or not yet. */
   #greet(member: number, channel: number, ended: () => void): void {
-    if (member < this.router.members) this.#reclaim(member, channel, this.belongings.listFor(member), ended)
+    const { members } = this.router
+    const hasClients = [...this.#peers.keys()].some((peer) => peer >= members)
+    if (member < members) this.#reclaim(member, channel, this.belongings.listFor(member, hasClients), ended)
     else ended()
   }
 

@@ -8,7 +8,7 @@ import { Appends } from './appends.js'
 import { Departures } from './departures.js'
 import { HeldNames } from './held-names.js'
 import { FileHolders } from './holders.js'
-import { Leases } from './leases.js'
+import { LEASE_MS, Leases } from './leases.js'
 import { Leftovers } from './leftovers.js'
 import { Line } from './line.js'
 import { isOf } from './lock-fields.js'
@@ -98,6 +98,8 @@ export class Served {
     router.onceCommitted = (step) => meta.onceCommitted(step)
     const { graceMs = GRACE_MS } = parts
     if (graceMs > 0) share.linger(clock, graceMs, () => turn.endSoon())
+    // Members are waited for, however long it takes; but which clients there are, a member does not know any more.
+    share.awaitReturn(clock, LEASE_MS, () => turn.endSoon())
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })
     this.#appends = new Appends(meta, holders, this.#truncations)

@@ -26,6 +26,8 @@ export interface Context {
   readonly unnamed: Set<number>
   /** Those that have lost it just now; null where the kernel of this node is the only one to find names. */
   lingering: Lingering | null
+  /** Inodes that had no name when this node has started, as long as somebody may come back who has them open. */
+  returning: Lingering | null
   readonly accessTimes: AccessTimes
 }
 
@@ -62,8 +64,8 @@ export function unlinked(context: Context, inode: Inode): void {
 }
 
 /** The kernel of this node holds it, or some node has it open, or may be about to. */
-export const isHeld = ({ holds, opens, lingering }: Context, number: number): boolean =>
-  holds.has(number) || opens.has(number) || lingering?.has(number) === true
+export const isHeld = ({ holds, opens, lingering, returning }: Context, number: number): boolean =>
+  holds.has(number) || opens.has(number) || lingering?.has(number) === true || returning?.has(number) === true
 
 /** Notes that an inode has no name, or has one again; the note goes the way of the batch that says so. */
 export function setUnnamed({ meta, unnamed }: Context, number: number, is: boolean): void {

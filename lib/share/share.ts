@@ -62,7 +62,8 @@ export class Share {
     this.#disk = disk
     const chunks = new ChunkStore(ports)
     const { accessTimes, opens } = this
-    this.context = { meta, chunks, holds: new Holds(), opens, unnamed: new Set(), lingering: null, accessTimes }
+    const nobody = { lingering: null, returning: null }
+    this.context = { meta, chunks, holds: new Holds(), opens, unnamed: new Set(), ...nobody, accessTimes }
     opens.onKnown = () => this.#freeUnheld()
     this.create = new Creation(this.context)
     this.remove = new Removal(this.context)
@@ -95,6 +96,19 @@ export class Share {
       this.#freeIfUnheld(number)
       freed()
     })
+  }
+
+  /**
+   * Nodes of which nobody here knows may have open what has no name: it stays for so long after {@link recover}, until
+   * they have come and said so. `freed` is called when one has gone.
+   */
+  awaitReturn(clock: Clock, returnMs: number, freed: () => void): void {
+    const returning = new Lingering(clock, returnMs, (number) => {
+      this.#freeIfUnheld(number)
+      freed()
+    })
+    this.context.returning = returning
+    for (const number of this.context.unnamed) returning.add(number)
   }
 
   /** The inode of a name, or undefined. */

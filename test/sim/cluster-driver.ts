@@ -4,7 +4,8 @@
  * every node answers every call again; then all that was said and all that is there must have an explanation.
  */
 import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, EISDIR, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
-import { isDirectory } from '../../lib/base/mode.js'
+import { isDirectory, S_IFREG } from '../../lib/base/mode.js'
+import { LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { type FileCall, Files } from './cluster-data-files.js'
@@ -24,7 +25,10 @@ import type { Plant } from './world.js'
 
 /** Calls of one round: of names they have to be put in order, which takes the longer the more they are. */
 const NAMES_MAX = 5
-const OTHERS_MAX = 14
+const OTHERS_MAX = 40
+/** Files that there are at least, and that each node has open. */
+const FILES_MIN = 3
+const OPENINGS_MIN = 2
 /** Files reach at most so far. */
 const REACH = 10 * CHUNK_BYTES
 /** From the moment that nothing is in the way any more until every node has answered every call. */
@@ -83,6 +87,7 @@ export class ClusterDriver {
   #incarnations: number[] = []
   #now = 0
   #handles = 0
+  #isUnlocking = false
   #tag = 0
   /** When the power went last, and when the round has begun. */
   #powerCut = -1
@@ -154,12 +159,36 @@ export class ClusterDriver {
         this.#check(found === number, `${path.join('/')} is ${found}, not ${number}, for ${client.node.index}`)
       }
     }
+    this.#openSome()
     const [client] = this.#clients as [NamesClient]
     const error = client.run((done) => client.node.fs.syncfs(done))
     this.#check(error === 0, `syncfs: ${error}`)
     this.#roundBeganAt = this.#tick()
     this.#safe = new Set(this.#model.inodes.keys())
     this.#trace('round')
+  }
+
+  /** Every node has some files open. */
+  #openSome(): void {
+    const files = (): ModelInode[] =>
+      [...this.#model.inodes.values()].filter(({ number, isDirectory }) => !isDirectory && this.#model.path(number))
+    for (let at = files().length; at < FILES_MIN; at++) {
+      const name = `f${++this.#tag}`
+      const number = this.#prng.pick(this.#clients).mknod(ROOT, name, S_IFREG | 0o644)
+      this.#check(number > 0, `mknod ${name}: ${number}`)
+      this.#model.make(ROOT, name, number, false)
+      for (const client of this.#clients) client.lookup(ROOT, name)
+    }
+    for (const client of this.#clients) {
+      const mine = this.#openings.filter((opening) => opening.client === client).length
+      for (let at = mine; at < OPENINGS_MIN; at++) {
+        const { number } = this.#prng.pick(files())
+        const error = client.open(number)
+        this.#check(error === 0, `open ${number}: ${error}`)
+        this.#model.open(number)
+        this.#opened(client, number)
+      }
+    }
   }
 
   /** Its kernel holds what was prepared: it has not started anew since. */
@@ -285,7 +314,7 @@ export class ClusterDriver {
 
   #beginOther(client: NamesClient): void {
     const mine = this.#openings.filter((opening) => opening.client === client)
-    if (mine.length === 0 || this.#prng.oneIn(8)) {
+    if (mine.length === 0 || this.#prng.oneIn(12)) {
       this.#list(client)
       return
     }
@@ -597,11 +626,13 @@ export class ClusterDriver {
     const text = `${opening.client.node.index}: ${what} by ${ownerOf(opening)}`
     const end = waits ? (): void => undefined : this.#begin(opening.client.node, text)
     if (waits) this.#trace(`  ${text} …`)
-    opening.isWaiting = waits
+    if (waits) opening.isWaiting = true
     opening.client.begin(run, ({ resultOrError: result }) => {
       end()
       this.#trace(`  ${text}: ${result}`)
       if (waits) opening.isWaiting = false
+      // It comes too late: all are about to give up what they have.
+      if (waits && this.#isUnlocking) opening.client.node.clock.after(0, () => this.#giveUpBoth(opening))
       if (result === -EIO && this.#troubles.mayFail) return
       if (result === -ESTALE && this.#mayBeGone(opening.number)) return
       ended(result)
@@ -678,14 +709,16 @@ export class ClusterDriver {
 
   /** What waits for a lock gets it when the others have given theirs up; afterwards nobody has any. */
   #unlockAll(within: (what: string, isOver: () => boolean) => void): void {
+    this.#isUnlocking = true
     for (const opening of this.#openings) {
       if (opening.isWaiting && this.#prng.oneIn(3)) opening.client.node.fs.interrupt(ownerOf(opening))
-      for (const kind of KINDS) this.#giveUp(opening, kind)
+      this.#giveUpBoth(opening)
     }
     within('locks are waited for', () =>
       this.#openings.every((opening) => !this.#isOpen(opening) || !opening.isWaiting),
     )
-    for (const opening of this.#openings) for (const kind of KINDS) this.#giveUp(opening, kind)
+    for (const opening of this.#openings) this.#giveUpBoth(opening)
+    this.#isUnlocking = false
     within('locks are given up', () => this.#running.size === 0)
     for (const opening of this.#openings) {
       const { number, client } = opening
@@ -703,6 +736,10 @@ export class ClusterDriver {
         }
       }
     }
+  }
+
+  #giveUpBoth(opening: Opening): void {
+    if (this.#isOpen(opening)) for (const kind of KINDS) this.#giveUp(opening, kind)
   }
 
   #giveUp(opening: Opening, kind: LockKind): void {
@@ -741,13 +778,17 @@ export class ClusterDriver {
     for (const inode of next.inodes.values()) if (!inode.isDirectory) this.#judgeFile(inode)
   }
 
-  /** Closes what a power cut has taken away. */
+  /** Closes what a power cut has taken away; the rest is what is open, also by calls that seem not to have happened. */
   #dropGone(): void {
     this.#openings = this.#openings.filter((opening) => {
-      const isThere = this.#model.get(opening.number) !== undefined
-      if (!isThere) this.#close(opening)
-      return isThere
+      if (this.#model.get(opening.number) !== undefined) return true
+      this.#check(this.#mayBeGone(opening.number), `${opening.number} is open, and is gone`)
+      this.#close(opening)
+      return false
     })
+    for (const { number } of [...this.#model.inodes.values()]) {
+      this.#model.setOpens(number, this.#openings.filter((opening) => opening.number === number).length)
+    }
   }
 
   /** Whoever can see the file sees the same. */
@@ -859,7 +900,7 @@ export class ClusterDriver {
     this.#check(error === 0, `syncfs: ${error}`)
     this.#settle()
     // A client that has died comes back as another one; what it had open is kept for it for a while.
-    if (this.world.hasLostClients) this.world.rest(CLIENT_ABSENCE_MS)
+    this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
     const left = this.world.leftovers()
     this.#check(left.length === 0, `in the end there are still ${left.join(', ')}`)
     this.#trace(`slowest ${this.slowestMs} ms`)

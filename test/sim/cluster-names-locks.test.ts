@@ -65,16 +65,16 @@ class Process {
 }
 
 /** A file on member 0, open in a process of each node; the first two have nothing to do with its member. */
-function stage(kind: LockKind, seed = 1) {
-  const world = new NamesWorld(new Prng(seed), { members: 4 })
+function stage(kind: LockKind, seed = 1, storeless = 0) {
+  const world = new NamesWorld(new Prng(seed), { members: 4, storeless })
   const clients = world.nodes.map((node) => new NamesClient(world, node))
   const name = (clients[0] as NamesClient).nameOn(ROOT, 'f', 0)
   const processes = clients.map((client, index) => {
     const file = client.create(ROOT, name, S_IFREG | 0o644)
     return new Process(client, file, kind, index + 1)
   })
-  const [local, a, b, c] = processes as [Process, Process, Process, Process]
-  return { world, local, a, b, c }
+  const [local, a, b, c, client] = processes as [Process, Process, Process, Process, Process]
+  return { world, local, a, b, c, client }
 }
 
 /** Lets time pass until the operation is over; how long that took. */
@@ -238,6 +238,24 @@ for (const kind of KINDS) {
     world.gather()
     t.ok(a.isLost)
     t.equal(b.try(F_UNLCK), 0)
+  })
+
+  // It gave the lock away at once, since all members had said that they have none.
+  t.test(`the member of a ${kind} lock starts anew, and a node without a store has it`, async (t) => {
+    const { world, a, client } = stage(kind, 1, 1)
+    t.equal(client.try(F_WRLCK), 0)
+    world.cutOff(4)
+    world.crash(0, 'process')
+    world.restart(0)
+    const wait = a.wait(F_WRLCK)
+    world.rest(FENCE_MS - 2000)
+    t.notOk(wait.isOver)
+    world.rejoin(4)
+    world.rest(2 * LEASE_MS)
+    t.notOk(wait.isOver)
+    t.notOk(client.isLost)
+    t.equal(client.try(F_UNLCK), 0)
+    t.equal(world.finish(wait), 0)
   })
 
   t.test(`a node that was stopped does not trust its ${kind} lock`, async (t) => {

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { ENOENT } from '../../lib/base/errno.js'
 import { S_IFREG } from '../../lib/base/mode.js'
+import { LEASE_MS } from '../../lib/node/leases.js'
 import { NamesClient, OPEN } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
@@ -81,7 +82,8 @@ t.test('its member starts anew', async (t) => {
     world.gather()
     t.equal(opener.read(file), 'safe', `after the end of its ${how}`)
     opener.release(file)
-    world.rest(50)
+    // Nodes without a store may have to come back.
+    world.rest(LEASE_MS)
     t.notOk(isThere(owner, file))
     world.settle()
     t.strictSame(world.audit(), [])
@@ -146,7 +148,7 @@ t.test('a file without a name goes with its node, and stays if it gets one', asy
   for (const member of [0, 1, 2]) t.equal(a.lookup(ROOT, a.nameOn(ROOT, 'kept', member)), kept)
   t.equal(a.open(kept), 0)
   t.equal(a.read(kept), 'named')
-  world.rest(50)
+  world.rest(LEASE_MS)
   t.notOk(isThere(b, lost))
   world.settle()
   t.strictSame(world.audit(), [])
@@ -192,3 +194,34 @@ t.test('whatever is lost on the way, it is open where the call has said so, and 
   }
   t.comment(`${runs} runs`)
 })
+
+// After a start a member waits until all members have said what they have open. Of a node without a store it does not
+// know any more, and so it freed what such a node had open and no other, as soon as the last member had come.
+t.test(
+  'what a node without a store has open outlives a start of its member, also when that node comes last',
+  async (t) => {
+    const world = new NamesWorld(new Prng(7), { members: 3, storeless: 1 })
+    const clients = world.nodes.map((node) => new NamesClient(world, node))
+    const [owner, , , opener] = clients as [NamesClient, NamesClient, NamesClient, NamesClient]
+    const name = opener.nameOn(ROOT, 'f', 0)
+    const file = opener.create(ROOT, name, FILE)
+    t.equal(opener.write(file, 'still here'), 10)
+    t.equal(opener.unlink(ROOT, name), 0)
+    world.rest(100)
+    world.cutOff(3)
+    world.crash(0, 'process')
+    world.restart(0)
+    world.rest(LEASE_MS - 2000)
+    t.ok(owner.node.share.opens.isKnown, 'all members have said what they have')
+    world.rejoin(3)
+    world.rest(LEASE_MS)
+    t.equal(opener.read(file), 'still here')
+    opener.release(file)
+    world.rest(100)
+    t.notOk(isThere(owner, file))
+    world.crash(0, 'process')
+    world.restart(0)
+    world.settle()
+    t.strictSame(world.audit(), [])
+  },
+)

@@ -4,18 +4,19 @@
  * Takes 15 s.
  */
 import t from 'tap'
-import { PENDING } from '../../lib/ports.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
+import { PENDING } from '../../lib/ports.js'
 import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
+import type { ClusterNode } from './cluster-node.js'
 import { NamesClient, named } from './names-client.js'
-import { type NamesNode, NamesWorld, ROOT } from './names-world.js'
+import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
 
 const FILE = S_IFREG | 0o644
 const DIRECTORY = S_IFDIR | 0o755
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
-const HOUR = 3600
+const HOUR = 3_600_000
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 10)
 
 type Stamp = readonly [seconds: number, nanoseconds: number]
@@ -37,7 +38,7 @@ function stage(seed: number, skews: readonly number[]) {
   const clients = world.nodes.map((node) => new NamesClient(world, node))
   const [a] = clients as [NamesClient]
   world.nodes.forEach((node, index) => {
-    node.clock.skewSeconds = skews[index] ?? 0
+    node.clock.skewMs = skews[index] ?? 0
   })
   const name = a.nameOn(ROOT, 'd', 1)
   const directory = a.mknod(ROOT, name, DIRECTORY)
@@ -101,7 +102,7 @@ t.test('a clock that jumps back while everything runs', async (t) => {
   for (const file of filesOf(s)) {
     let last = inodeOf(clients[0] as NamesClient, file)
     for (let round = 0; round < 12; round++) {
-      for (const node of world.nodes) node.clock.skewSeconds -= (round % 4) * HOUR
+      for (const node of world.nodes) node.clock.skewMs -= (round % 4) * HOUR
       t.ok((clients[round % 4] as NamesClient).chmod(file, 0o600) >= 0)
       const next = inodeOf(clients[(round + 1) % 4] as NamesClient, file)
       t.ok(isBefore(stampOf(last, 'ctime'), stampOf(next, 'ctime')))
@@ -121,7 +122,7 @@ t.test('a node that starts anew with a clock that is hours behind', async (t) =>
     const before = inodeOf(looker, file)
     const above = inodeOf(looker, directory)
     // All of them: a message of one that has stayed would tell of the right time.
-    for (const node of world.nodes) node.clock.skewSeconds -= 5 * HOUR
+    for (const node of world.nodes) node.clock.skewMs -= 5 * HOUR
     world.crash(member, 'process')
     world.rest(100)
     world.restart(member)
@@ -149,7 +150,7 @@ t.test('what is changed after somebody has seen another change has the later tim
   const [a, b, c, storeless] = clients as [NamesClient, NamesClient, NamesClient, NamesClient]
   t.equal(a.chmod(first, 0o600), 0)
   // Its stamps go on from where they were, which its clock does not tell any more.
-  ;(world.nodes[0] as NamesNode).clock.skewSeconds = 0
+  ;(world.nodes[0] as ClusterNode).clock.skewMs = 0
   for (const client of [b, c, storeless]) {
     for (const next of [second, third]) {
       for (let count = 0; count < 5; count++) t.equal(a.chmod(first, 0o600), 0)
@@ -202,7 +203,7 @@ class Run {
 
   #jump(): void {
     const { clock } = this.#prng.pick(this.#stage.world.nodes)
-    clock.skewSeconds = (this.#prng.below(41) - 20) * HOUR
+    clock.skewMs = (this.#prng.below(41) - 20) * HOUR
   }
 
   /** The process of a member ends, or comes back. */

@@ -112,7 +112,8 @@ export class ClusterWorld {
 
   /** The member that has a position: every node decides by its own ring. */
   owner(position: number): number {
-    return (this.members[0]?.ring as Ring).owner(position)
+    const [first] = this.members as [MeetingNode]
+    return (first.ring as Ring).owner(position)
   }
 
   /** Every node may ask every member. */

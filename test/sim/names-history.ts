@@ -32,11 +32,6 @@ export function explain(
   const firstEnd = Math.min(...calls.map(({ endedAt }) => endedAt))
   for (const call of calls) {
     const rest = calls.filter((other) => other !== call)
-    // It has never happened, or nothing is left of it.
-    if (call.result === undefined || call.mayBeLost) {
-      const found = explain(model, rest, tree, unclaimed)
-      if (found !== undefined) return found
-    }
     // Another one had returned before this one began.
     if (call.beganAt > firstEnd) continue
     // Below zero: an inode that nobody has ever seen.
@@ -47,6 +42,13 @@ export function explain(
       const found = explain(next, rest, tree, left)
       if (found !== undefined) return found
     }
+  }
+  for (const call of calls) {
+    // It has never happened, or nothing is left of it.
+    if (call.result !== undefined && !call.mayBeLost) continue
+    const rest = calls.filter((other) => other !== call)
+    const found = explain(model, rest, tree, unclaimed)
+    if (found !== undefined) return found
   }
   return undefined
 }

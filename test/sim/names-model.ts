@@ -160,6 +160,14 @@ export class NamesModel {
     this.#freeIfUnused(inode)
   }
 
+  /** So many openings there are, whatever was opened by calls of which nobody knows what has become of them. */
+  setOpens(number: number, opens: number): void {
+    const inode = this.inodes.get(number)
+    if (inode === undefined) return
+    inode.opens = opens
+    if (!inode.isDirectory) this.#freeIfUnused(inode)
+  }
+
   #add(number: number, isDirectory: boolean): ModelInode {
     if (this.inodes.has(number)) throw new Error(`inode ${number} was given out twice`)
     const inode = { number, isDirectory, nlink: isDirectory ? 2 : 0, entries: new Map(), parent: 0, opens: 0 }
