@@ -80,6 +80,8 @@ export class MetaStore {
   #turnFailure = 0
   /** Batches that were undone. What was begun before one may rest on what has never been, and must not go on. */
   undoneCount = 0
+  /** Batches that were committed. */
+  commitCount = 0
   /** Called when a batch was undone. */
   onUndone: () => void = () => {}
   /** Called when somebody waits for the open batch: it has to be committed, also where nobody is to be answered. */
@@ -255,7 +257,9 @@ export class MetaStore {
    * of them has happened.
    */
   commit(): number {
-    const error = this.#flush() ? this.#batch.commit() : 0
+    const isChanged = this.#flush()
+    const error = isChanged ? this.#batch.commit() : 0
+    if (isChanged && error === 0) this.commitCount++
     this.#dirty.clear()
     const [followUps, undoing] = [this.#followUps, this.#undoing]
     // Most batches have none; the assignment of a length costs as much as ten of these tests.

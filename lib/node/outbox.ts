@@ -20,6 +20,8 @@ class Letter {
   readonly waiting: Delivery<Legacy>[] = []
   /** False where its record was undone. */
   isStored = true
+  /** It is on its way, or goes when the open batch is committed. */
+  isPosted = false
   lateError = 0
 
   constructor(id: number, change: OutgoingChange) {
@@ -67,7 +69,7 @@ export class Outgoing {
   readonly #stream: Stream
   readonly #turn: Turn
   readonly #clock: Clock
-  /** By inode: that a touch is on its way, and the one that gathers what comes meanwhile. */
+  /** By inode: that a touch is on its way, and the one that gathers what comes meanwhile, or until it goes. */
   readonly #touches = new Map<string, Letter | null>()
   /** Letters of the last run that are not answered yet. */
   readonly #recovered = new Set<number>()
@@ -143,7 +145,7 @@ export class Outgoing {
     if (gathering == null) {
       const letter = this.#write(change, this.#meta.counter.next())
       letter.add(delivery)
-      this.#touches.set(key, gathering === undefined ? null : letter)
+      this.#touches.set(key, letter)
       if (gathering === undefined) this.#post(letter)
       return
     }
@@ -189,6 +191,7 @@ export class Outgoing {
 
   /** Sends a letter once what it tells of has happened, and where it must not come without that, has for good. */
   #post(letter: Letter): void {
+    letter.isPosted = true
     const ready = (error: number): void => {
       if (error === 0 || letter.isTouch) this.#send(letter)
       // What it tells of has happened, and only may be lost in a power cut.
@@ -211,6 +214,8 @@ export class Outgoing {
     const done = (result: number, reply: Legacy | null | Record<string, never>): void =>
       this.#answered(letter, result, reply as Legacy | null)
     if (letter.isTouch) {
+      const key = keyOf(letter.change)
+      if (this.#touches.get(key) === letter) this.#touches.set(key, null)
       const request = { ...stamp, modified: kind === OUT_ENTRIES ? 1 : 0 }
       this.#router.insist(member, InodeTouch, request, { sequence: 0, ageMs: 0, late }, done)
       return
@@ -252,10 +257,7 @@ export class Outgoing {
   #sendNext(key: string): void {
     const gathering = this.#touches.get(key)
     if (gathering == null) this.#touches.delete(key)
-    else {
-      this.#touches.set(key, null)
-      this.#post(gathering)
-    }
+    else if (!gathering.isPosted) this.#post(gathering)
   }
 
   #again(step: () => void): void {

@@ -17,6 +17,10 @@ export class Stream {
   #closed: number[] = []
   #last: number
   #isSyncing = false
+  /** The last commit that the sync under way covers. */
+  #coveredCommit = 0
+  /** Who waits for the sync that is under way, and who for the next one. */
+  #covered: ((error: number) => void)[] = []
   #waiting: ((error: number) => void)[] = []
 
   constructor(meta: MetaStore, turn: Turn) {
@@ -57,11 +61,13 @@ export class Stream {
 
   /**
    * Calls `step` with 0 once what was changed so far is safe against a power cut, or with the errno for which it was
-   * undone, or may be lost. Who comes while a sync is under way shares the next.
+   * undone, or may be lost. Who comes while a sync is under way shares it, or the next one.
    */
   onceDurable(step: (error: number) => void): void {
     this.#meta.onceCommitted((error) => {
       if (error < 0) step(error)
+      // Of one commit all that waits is told one after the other, and the first one has begun a sync.
+      else if (this.#isSyncing && this.#coveredCommit === this.#meta.commitCount) this.#covered.push(step)
       else {
         this.#waiting.push(step)
         if (!this.#isSyncing) this.#sync()
@@ -72,14 +78,16 @@ export class Stream {
 
   #sync(): void {
     this.#isSyncing = true
-    const [waiting, closed] = [this.#waiting, this.#closed]
+    this.#coveredCommit = this.#meta.commitCount
+    const [covered, closed] = [this.#waiting, this.#closed]
+    this.#covered = covered
     this.#waiting = []
     this.#closed = []
     this.#meta.sync((error) => {
       this.#isSyncing = false
       if (error < 0) this.#closed.push(...closed)
       else for (const id of closed) this.#inUse.delete(id)
-      for (const step of waiting) step(Math.min(error, 0))
+      for (const step of covered) step(Math.min(error, 0))
       if (this.#waiting.length > 0 && !this.#isSyncing) this.#sync()
       this.#turn.endSoon()
     })

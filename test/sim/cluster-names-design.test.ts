@@ -6,7 +6,7 @@ import { KEY_GRAVE, KEY_INTENT, KEY_OUTBOX } from '../../lib/wire/records.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
 import { NamesClient, named } from './names-client.js'
 import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
-import type { Done } from '../../lib/ports.js'
+import { type Done, PENDING } from '../../lib/ports.js'
 import { Prng } from './prng.js'
 
 const FILE = S_IFREG | 0o644
@@ -82,6 +82,27 @@ t.test('what gathers while an update of a directory is under way is sent as one'
   for (const operation of operations) t.equal(world.finish(operation), 0)
   t.ok(sent() - before <= 2, `${sent() - before} messages for 50 files`)
   world.rest(10)
+  t.equal(records(a, KEY_OUTBOX), 0)
+})
+
+t.test('what one turn changes of a directory is told as one', async (t) => {
+  const { world, clients } = stage()
+  const [a] = clients
+  const directory = directoryOn(a, 1)
+  const { fs, turn, node } = a.node
+  const before = node.sent.get('InodeTouch') ?? 0
+  const results: number[] = []
+  turn.begin()
+  for (const prefix of ['f', 'g', 'h']) {
+    const made = fs.mknod(directory, named(a.nameOn(directory, prefix, 0)), FILE, 0, CALLER, (late) =>
+      results.push(late),
+    )
+    t.equal(made, PENDING)
+  }
+  turn.end()
+  world.rest(1000)
+  t.strictSame(results, [0, 0, 0])
+  t.equal((node.sent.get('InodeTouch') ?? 0) - before, 1)
   t.equal(records(a, KEY_OUTBOX), 0)
 })
 
