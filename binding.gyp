@@ -58,6 +58,7 @@
         "addon/ucx/status.cc",
         "addon/ucx/worker.cc",
         "addon/ucx/spin.cc",
+        "addon/ucx/epoll_guard.cc",
         "addon/pool/buffer_pool.cc"
       ],
       "cflags_cc": ["<!@(pkg-config --silence-errors --cflags-only-I ucx || true)"],

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "ucx/epoll_guard.hh"
+
 namespace chfs::ucx {
 
 class Worker {
@@ -34,7 +36,10 @@ class Worker {
   /// Readable when there is something to do; see Arm.
   int Descriptor() const { return descriptor_; }
   /// How much was done.
-  unsigned Progress() { return ucp_worker_progress(worker_); }
+  unsigned Progress() {
+    const EpollGuard guard;
+    return ucp_worker_progress(worker_);
+  }
   /// Before the loop sleeps: false when something happened meanwhile, so that the descriptor would not wake it.
   bool Arm() { return ucp_worker_arm(worker_) != UCS_ERR_BUSY; }
 
