@@ -3,6 +3,7 @@ import type { Operations } from '../lib/fs/operations.js'
 import type { Turn } from '../lib/meta/turn.js'
 import { type BufferPool, type Clock, type Kernel, type Log, MOUNT_ENDED, NO_REQUEST } from '../lib/ports.js'
 import { OP_SINCE } from '../lib/wire/kernel.js'
+import { DirectoryPlaces } from './directory-places.js'
 import { attributeHandlers } from './handlers/attributes.js'
 import { dataHandlers } from './handlers/data.js'
 import { lockHandlers } from './handlers/locks.js'
@@ -20,6 +21,9 @@ const TURNS_MAX = 8
 
 /** A request that a signal was meant for may go on this long, if only a peer is away. */
 const INTERRUPT_DELAY_MS = 1000
+
+/** The kernel may hold what it is to drop for a request that waits for others. */
+const NOTIFY_MAX_MS = 100
 
 /** What requests come from and go to. */
 export interface DispatchPorts {
@@ -40,6 +44,7 @@ export class Dispatch implements Mount {
   readonly kernel: Kernel
   readonly log: Log
   readonly settings: MountSettings
+  readonly places = new DirectoryPlaces()
   readonly #handlers: (Handler | undefined)[] = []
   readonly #turn: Turn
   readonly #clock: Clock
@@ -114,6 +119,18 @@ export class Dispatch implements Mount {
       if (this.fs.isHeldUp) this.kernel.abandon(slot, -EINTR)
       else this.interrupted(unique)
     })
+  }
+
+  soonAfter(what: (done: () => void) => void, run: () => void): void {
+    let isDone = false
+    const once = (): void => {
+      if (isDone) return
+      isDone = true
+      forgo()
+      run()
+    }
+    const forgo = this.#clock.after(NOTIFY_MAX_MS, once)
+    what(once)
   }
 
   endTurnSoon(): void {

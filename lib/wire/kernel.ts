@@ -71,6 +71,9 @@ export const OP = {
   COPY_FILE_RANGE_64: 53,
 } as const
 
+/** Tells the kernel to drop a name; see {@link invalidEntry}. */
+export const NOTIFY_INVAL_ENTRY = 3
+
 /** Operations that came after the oldest protocol that is served, and the minor version that brought them. */
 export const OP_SINCE: ReadonlyMap<number, number> = new Map([
   [OP.TMPFILE, 37],
@@ -302,3 +305,14 @@ export function putDirent(
 }
 
 export const direntBytes = (nameBytes: number): number => (DIRENT_HEAD_BYTES + nameBytes + 7) & ~7
+
+/** The message of {@link NOTIFY_INVAL_ENTRY}: directory (8 bytes), length of the name (4), flags (4), name, NUL. */
+export function invalidEntry(parent: number, name: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(16 + name.length + 1)
+  const words = new Uint32Array(4)
+  putWords(words, 0, parent)
+  words[2] = name.length
+  bytes.set(new Uint8Array(words.buffer))
+  bytes.set(name, 16)
+  return bytes
+}

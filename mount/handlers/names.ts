@@ -1,6 +1,8 @@
 import { ENOENT } from '../../lib/base/errno.js'
-import { S_IFDIR } from '../../lib/base/mode.js'
+import type { ByteRange } from '../../lib/base/ids.js'
+import { isDirectory, S_IFDIR } from '../../lib/base/mode.js'
 import { type Done, PENDING } from '../../lib/ports.js'
+import { RENAME_EXCHANGE } from '../../lib/share/remove.js'
 import type { VisitEntry } from '../../lib/share/share.js'
 import {
   DIRENT_HEAD_BYTES,
@@ -8,6 +10,8 @@ import {
   ENTRY_OUT_BYTES,
   FOPEN_CACHE_DIR,
   FOPEN_KEEP_CACHE,
+  invalidEntry,
+  NOTIFY_INVAL_ENTRY,
   OP,
   putDirent,
   putEntryOut,
@@ -18,6 +22,7 @@ import type { Request } from '../request.js'
 import { ASYNC, bare, forKeeper, type HandlerGroup, type Mount, settle } from './types.js'
 
 const COOKIE_PARENT = 2
+const DOT = 0x2e
 
 /** Answers with the inode that `run` has found; the kernel holds it from then on. */
 function entry(mount: Mount, request: Request, run: (done: Done) => number): number {
@@ -29,28 +34,75 @@ function entry(mount: Mount, request: Request, run: (done: Done) => number): num
   })
 }
 
+/** "." or "..". */
+const isDot = ({ bytes, offset, length }: ByteRange): boolean =>
+  length <= 2 && bytes.subarray(offset, offset + length).every((byte) => byte === DOT)
+
+/**
+ * {@link entry} of what may be a directory that another node has moved: see DirectoryPlaces. The reply waits for the
+ * kernel to drop the old place, but not for long: the kernel may wait for this reply to do so.
+ */
+function entryInPlace(mount: Mount, request: Request, name: ByteRange, run: (done: Done) => number): number {
+  const { fs, settings, places, kernel } = mount
+  const { words, body, slot, node: parent } = request
+  const bytes = request.memory.slice(name.offset, name.offset + name.length)
+  const encode = (result: number, answer: (error: number, bodyBytes: number) => number): number => {
+    if (result < 0) return answer(result, 0)
+    const { found } = fs
+    fs.hold(found)
+    const bodyBytes = putEntryOut(words, body, found, settings.timeouts)
+    const old = isDirectory(found.mode) ? places.tell(found.number, parent, bytes) : undefined
+    if (old === undefined) return answer(0, bodyBytes)
+    const message = invalidEntry(old.parent, old.name)
+    mount.soonAfter(
+      (done) => kernel.notify(NOTIFY_INVAL_ENTRY, message, done),
+      () => mount.finish(slot, 0, bodyBytes, 0),
+    )
+    return ASYNC
+  }
+  const finish = (error: number, bodyBytes: number): number => {
+    mount.finish(slot, error, bodyBytes, 0)
+    return ASYNC
+  }
+  const result = run((late) => encode(late, finish))
+  if (result === PENDING) return ASYNC
+  return encode(result, (error, bodyBytes) => {
+    request.bodyBytes = bodyBytes
+    return error
+  })
+}
+
 /** A name that is not there may be remembered as such, where the kernel may remember names at all. */
 function lookup(mount: Mount, request: Request): number {
   const { fs, settings } = mount
   const { words, body } = request
   const { timeouts } = settings
-  if (timeouts.entrySeconds === 0)
-    return entry(mount, request, (done) => fs.lookup(request.node, request.name(0), done))
+  const name = request.name(0)
+  if (settings.shared && !isDot(name)) {
+    return entryInPlace(mount, request, name, (done) => fs.lookup(request.node, name, done))
+  }
+  if (timeouts.entrySeconds === 0) return entry(mount, request, (done) => fs.lookup(request.node, name, done))
   const known = (result: number): number => (result === -ENOENT ? 1 : result)
   const encode = (result: number): number => {
     if (result === 1) return putNegativeEntryOut(words, body, timeouts)
     fs.hold(fs.found)
     return putEntryOut(words, body, fs.found, timeouts)
   }
-  const run = (done: Done): number => known(fs.lookup(request.node, request.name(0), (late) => done(known(late))))
+  const run = (done: Done): number => known(fs.lookup(request.node, name, (late) => done(known(late))))
   return settle(mount, request, run, encode)
 }
 
 function rename(mount: Mount, request: Request, argumentBytes: number, flags: number): number {
-  const from = request.name(argumentBytes)
-  return bare(mount, request, (done) =>
-    mount.fs.rename(request.node, from, request.u64(0), request.secondName(), flags, done),
-  )
+  const { node: parent, memory } = request
+  const [from, newParent, to] = [request.name(argumentBytes), request.u64(0), request.secondName()]
+  const run = (done: Done): number => mount.fs.rename(parent, from, newParent, to, flags, done)
+  if (!mount.settings.shared) return bare(mount, request, run)
+  const old = { parent, name: memory.slice(from.offset, from.offset + from.length) }
+  const place = { parent: newParent, name: memory.slice(to.offset, to.offset + to.length) }
+  return settle(mount, request, run, () => {
+    mount.places.rename(old, place, (flags & RENAME_EXCHANGE) !== 0)
+    return 0
+  })
 }
 
 /** Fills the payload with entries, each with its attributes where `plus` is set. */
@@ -94,7 +146,7 @@ function putEntry({ fs, settings }: Mount, words: Uint32Array, at: number, child
 }
 
 export const nameHandlers: HandlerGroup = (mount) => {
-  const { fs } = mount
+  const { fs, settings } = mount
   return [
     [OP.LOOKUP, { argumentBytes: 2, run: (request) => lookup(mount, request) }],
     [
@@ -114,7 +166,9 @@ export const nameHandlers: HandlerGroup = (mount) => {
         run: (request) => {
           const mode = (request.u32(0) & 0o7777) | S_IFDIR
           const caller = request.from(request.u32(1))
-          return entry(mount, request, (done) => fs.mknod(request.node, request.name(8), mode, 0, caller, done))
+          const name = request.name(8)
+          const make = (done: Done): number => fs.mknod(request.node, name, mode, 0, caller, done)
+          return settings.shared ? entryInPlace(mount, request, name, make) : entry(mount, request, make)
         },
       },
     ],

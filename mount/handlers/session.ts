@@ -87,7 +87,11 @@ function init(mount: Mount, request: Request): number {
 }
 
 export const sessionHandlers: HandlerGroup = (mount) => {
-  const { fs } = mount
+  const { fs, places } = mount
+  const forget = (number: number, count: number): void => {
+    places.forget(number, count)
+    fs.forget(number, count)
+  }
   const figures: StatfsFigures = {
     blocks: 0,
     blocksFree: 0,
@@ -119,7 +123,7 @@ export const sessionHandlers: HandlerGroup = (mount) => {
         argumentBytes: 8,
         noReply: true,
         run: (request) => {
-          fs.forget(request.node, request.u64(0))
+          forget(request.node, request.u64(0))
           return NO_REPLY
         },
       },
@@ -133,7 +137,7 @@ export const sessionHandlers: HandlerGroup = (mount) => {
           const count = Math.min(request.u32(0), Math.floor((request.argumentBytes - 8) / 16))
           for (let i = 0; i < count; i++) {
             const at = request.args + 2 + i * 4
-            fs.forget(getWords(request.words, at), getWords(request.words, at + 2))
+            forget(getWords(request.words, at), getWords(request.words, at + 2))
           }
           return NO_REPLY
         },

@@ -2,6 +2,7 @@ import { ENOSYS } from '../../lib/base/errno.js'
 import type { Operations } from '../../lib/fs/operations.js'
 import { type Done, type Kernel, type Log, PENDING } from '../../lib/ports.js'
 import type { Timeouts } from '../../lib/wire/kernel.js'
+import type { DirectoryPlaces } from '../directory-places.js'
 import type { Request } from '../request.js'
 
 /** Returned by a handler instead of 0 or a negative errno: the reply comes later, by {@link Mount.finish}. */
@@ -19,11 +20,14 @@ export interface Mount {
   readonly kernel: Kernel
   readonly log: Log
   readonly settings: MountSettings
+  readonly places: DirectoryPlaces
   /** Names an open file description; nothing is kept for it but the locks that were set through it. */
   nextHandle(): number
   finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void
   /** A signal has come for whoever asked this; see INTERRUPT. */
   interrupted(unique: string): void
+  /** Runs it once `what` has called back, or a moment later where that takes long. */
+  soonAfter(what: (done: () => void) => void, run: () => void): void
   /** Commits what was changed outside of a turn by an operation that goes on: what waits for the commit would hang. */
   endTurnSoon(): void
 }
