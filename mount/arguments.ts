@@ -120,7 +120,7 @@ Mount options:
   client              no store: only use what the members have
   wait=SECONDS        how long to wait for the other members (60)
   linger=SECONDS      how long to serve after the unmount while other nodes have it mounted (30)
-  timeo=SECONDS       how long a call waits for a member that is away (30)
+  timeo=SECONDS       how long calls wait for a member that is away, from when it went (30)
   soft, hard          a call that has waited so long fails with EIO (soft), or goes on waiting
   vnodes=COUNT        virtual nodes a member, of a store that is made now (150)
   interface=NAME,…    network interfaces for data (that of the own address)

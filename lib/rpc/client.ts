@@ -18,7 +18,7 @@ import { Peer } from './peer.js'
 /** What all calls of a node have in common. */
 export interface RpcSettings {
   readonly epoch: number
-  /** How long a call waits for a peer that is away. Infinity: for ever. */
+  /** How long a peer that is away is waited for, from when it went. Infinity: for ever. */
   readonly timeoutMs: number
   /** Calls of each rank that may be under way to one peer. */
   readonly credits: number
@@ -80,6 +80,7 @@ export class RpcClient {
     greet(() => {
       if (peer.channel !== channel) return
       peer.isGreeting = false
+      peer.awaySinceMs = undefined
       peer.cancelTimer?.()
       peer.cancelTimer = undefined
       this.#flush(number, peer)
@@ -91,8 +92,8 @@ export class RpcClient {
   peerDown(number: number): void {
     const peer = this.#peer(number)
     peer.channel = 0
-    const expiresMs = this.#clock.monotonicMs() + this.#settings.timeoutMs
-    for (const call of peer.waiting()) call.expiresMs = expiresMs
+    const expiresMs = this.#patienceEnds(peer)
+    for (const call of peer.waiting()) if (!call.isLate) call.expiresMs = expiresMs
     this.#watch(number, peer)
   }
 
@@ -122,14 +123,16 @@ export class RpcClient {
     if (peers.some((number) => this.#peers.get(number)?.hasLeft === true)) done(-EIO)
     else if (peers.every((number) => this.isUp(number))) done(0)
     else {
-      const { timeoutMs } = this.#settings
+      const away = peers.filter((number) => !this.isUp(number))
+      const endsMs = Math.min(...away.map((number) => this.#patienceEnds(this.#peer(number))))
       const end = (error: number): void => {
         cancel?.()
         this.#waits.delete(wait)
         done(error)
       }
       const wait = { peers, end }
-      const cancel = Number.isFinite(timeoutMs) ? this.#clock.after(timeoutMs, () => end(-EIO)) : undefined
+      const waitMs = Math.max(0, endsMs - this.#clock.monotonicMs())
+      const cancel = Number.isFinite(waitMs) ? this.#clock.after(waitMs, () => end(-EIO)) : undefined
       this.#waits.add(wait)
     }
   }
@@ -185,7 +188,7 @@ export class RpcClient {
       sequence: how.sequence,
       startedMs,
       ageMs: how.ageMs ?? 0,
-      expiresMs: startedMs + this.#settings.timeoutMs,
+      expiresMs: Number.POSITIVE_INFINITY,
       insistence: how.insistence,
       isLate: false,
       isGreeting: how.isGreeting ?? false,
@@ -194,8 +197,21 @@ export class RpcClient {
 
   #enqueue(number: number, peer: Peer, call: Call): void {
     peer.add(call)
-    if (peer.channel !== 0) this.#flush(number, peer)
-    else this.#watch(number, peer)
+    if (peer.channel !== 0) {
+      this.#flush(number, peer)
+      return
+    }
+    call.expiresMs = this.#patienceEnds(peer)
+    this.#watch(number, peer)
+  }
+
+  /**
+   * Until when a peer that is away is waited for. That is counted from when it went, not from each call: the kernel has many
+   * calls wait for each other, and what fails one after the other would take a multiple of the time.
+   */
+  #patienceEnds(peer: Peer): number {
+    peer.awaySinceMs ??= this.#clock.monotonicMs()
+    return peer.awaySinceMs + this.#settings.timeoutMs
   }
 
   #peer(number: number): Peer {
@@ -293,7 +309,7 @@ export class RpcClient {
       this.#end(peer, call, call.isGreeting ? -ECONNRESET : -EIO, null)
       return
     }
-    if (!call.isLate) call.expiresMs = this.#clock.monotonicMs() + this.#settings.timeoutMs
+    if (!call.isLate && !peer.isUp) call.expiresMs = this.#patienceEnds(peer)
     peer.putBack(call)
     if (peer.channel === 0) this.#watch(number, peer)
   }

@@ -7,6 +7,8 @@ export class Peer {
   channel = 0
   /** The session is being opened: only what belongs to that goes out. */
   isGreeting = false
+  /** Since when it cannot be asked, by the clock's milliseconds; where it was never up, since it was first asked. */
+  awaySinceMs: number | undefined
   /** It has left, and nothing of it is waited for. */
   hasLeft = false
   /** Calls under way, by rank. */

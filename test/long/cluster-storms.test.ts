@@ -1,7 +1,7 @@
 /** As test/mount/cluster-five.test.ts and cluster-two.test.ts: for longer, each storm by itself too, and nodes die again and again. */
 import t from 'tap'
 import { TestCluster } from '../mount/cluster.js'
-import { runStorms, STORMS } from '../mount/storms.js'
+import { killing, runStorms, STORMS } from '../mount/storms.js'
 import { Prng } from '../sim/prng.js'
 
 const ROUNDS = 40
@@ -20,7 +20,7 @@ for (const count of [2, 3, 5]) {
       const mortal = cluster.nodes.filter((_, index) => index !== round % count)
       const victims = mortal.filter(() => prng.oneIn(2))
       t.comment(`round ${round}: ${kinds}, ${victims.length} die`)
-      await runStorms(t, cluster, kinds, { seconds: SECONDS, workers: 2, victims })
+      await runStorms(t, cluster.nodes, kinds, { seconds: SECONDS, workers: 2, ...killing(victims) })
     }
   })
 }

@@ -2,19 +2,19 @@
 import t from 'tap'
 import { TestCluster } from './cluster.js'
 import type { TestMount } from './harness.js'
-import { runStorms, STORMS } from './storms.js'
+import { killing, runStorms, STORMS } from './storms.js'
 
-const SECONDS = 3
+const SECONDS = 2
 
 t.test('two nodes', async (t) => {
   const cluster = await TestCluster.start(t, 2, { options: ['chunk=64KiB', 'timeo=120'], mayFail: true })
   const [first, second] = cluster.nodes as [TestMount, TestMount]
 
-  t.test('crowds on both', (t) => runStorms(t, cluster, Object.keys(STORMS), { seconds: SECONDS, workers: 2 }))
+  t.test('crowds on both', (t) => runStorms(t, cluster.nodes, Object.keys(STORMS), { seconds: SECONDS, workers: 2 }))
 
   for (const victim of [first, second]) {
     t.test('one dies in the midst of it, and comes back', async (t) => {
-      await runStorms(t, cluster, Object.keys(STORMS), { seconds: SECONDS, victims: [victim] })
+      await runStorms(t, cluster.nodes, Object.keys(STORMS), { seconds: SECONDS, ...killing([victim]) })
     })
   }
 

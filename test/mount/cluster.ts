@@ -2,16 +2,13 @@
  * A cluster of mounts on this machine for a test: each node has its own process, store and mountpoint, and they reach
  * each other over the loopback interface. Whatever happens, nothing stays.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { SERIAL_SPAN } from '../../lib/base/ids.js'
-import { loadHash32 } from '../../lib/native/hash.js'
-import { Ring } from '../../lib/ring/ring.js'
-import { decodeSuperblock, type Superblock } from '../../lib/wire/superblock.js'
 import type { Calls } from './driver.js'
 import { checkStores, type MountSettings, run, TestMount } from './harness.js'
+import { fileWhere, ownerOf } from './owners.js'
 
 const KEYGEN = fileURLToPath(new URL('../../../scripts/keygen', import.meta.url))
 
@@ -23,7 +20,6 @@ export interface ClusterSettings extends Omit<MountSettings, 'store'> {
 export class TestCluster {
   readonly nodes: readonly TestMount[]
   readonly #directory: string
-  #filesMade = 0
   #finished = false
 
   private constructor(directory: string, nodes: readonly TestMount[]) {
@@ -65,24 +61,15 @@ export class TestCluster {
     return node
   }
 
-  /** The node that has an inode, as the ring of their stores says. */
+  /** The node that has an inode. */
   async ownerOf(inode: number): Promise<TestMount> {
-    const superblocks = this.nodes.map(({ store }) => decodeSuperblock(readFileSync(`${store}/superblock`)))
-    const { members, ringEpoch, virtualNodes } = superblocks[0] as Superblock
-    const ids = members.map(({ id }) => new Uint8Array(Buffer.from(id, 'hex')))
-    const ring = new Ring({ epoch: ringEpoch, members: ids, virtualNodes }, await loadHash32())
-    const { id } = members[ring.owner(Math.floor(inode / SERIAL_SPAN))] as { id: string }
-    return this.node(superblocks.findIndex(({ memberId }) => memberId === id))
+    const stores = this.nodes.map(({ store }) => store)
+    return this.node(await ownerOf(stores, inode))
   }
 
-  /** Makes files in a directory until one has its inode on `owner`; that one's path. */
-  async fileOn(owner: TestMount, sys: Calls, directory = '.'): Promise<string> {
-    for (;;) {
-      const path = `${directory}/on${this.#filesMade++}`
-      await sys.put(path, '')
-      if ((await this.ownerOf(await sys.inode(path))) === owner) return path
-      await sys.unlink(path)
-    }
+  /** The path of a new and empty file whose inode lies with `owner`. */
+  async fileOn(owner: TestMount, sys: Calls, directory?: string): Promise<string> {
+    return await fileWhere(sys, async (inode) => (await this.ownerOf(inode)) === owner, directory)
   }
 
   async all(step: (node: TestMount) => Promise<unknown>): Promise<void> {

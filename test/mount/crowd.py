@@ -30,7 +30,7 @@ def in_threads(count, work):
         raise failures[0]
 
 
-def churn(directory, seed, seconds, threads=3, may_be_stale=False):
+def churn(directory, seed, seconds, threads=3, may_be_stale=False, over=None):
     """Creates, links, renames and removes the same few names as everybody else; counts what went through.
 
     Where other nodes move directories, the kernel gives up a path walk that meets one twice in two places (ESTALE).
@@ -40,7 +40,7 @@ def churn(directory, seed, seconds, threads=3, may_be_stale=False):
     def work(number):
         chance = random.Random(f'{seed} {number}')
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end if over is None else not os.path.exists(over):
             first, second = (f'{directory}/{chance.choice("ab")}/n{chance.randrange(12)}' for _ in range(2))
             action = chance.choice(('create', 'create', 'link', 'rename', 'rename', 'unlink', 'mkdir', 'rmdir', 'list'))
             try:
@@ -155,14 +155,15 @@ def own_files(directory, who, seed, seconds, threads=3):
     return files[0]
 
 
-def shuffle(directory, tokens, seed, seconds, threads=2):
+# --- storms: until the file `over` is there
+
+def shuffle(directory, tokens, seed, over, threads=2):
     """Renames tokens among more names than there are tokens, never over another one; counts what went through."""
     moved = [0]
 
     def work(number):
         chance = random.Random(f'{seed} {number}')
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while not os.path.exists(over):
             old, new = (f'{directory}/{chance.choice("ab")}/n{chance.randrange(tokens)}' for _ in range(2))
             try:
                 if chance.random() < 0.3:
@@ -196,14 +197,13 @@ def dealt(directory, tokens):
     return None if dict(found) == expected else f'found {dict(found)}'
 
 
-def directories(directory, seed, seconds, threads=2):
+def directories(directory, seed, over, threads=2):
     """Makes and removes the same few directories as everybody else; nobody else touches the files that it makes there."""
     counts = collections.Counter()
 
     def work(number):
         chance = random.Random(f'{seed} {number}')
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while not os.path.exists(over):
             path = f'{directory}/d{chance.randrange(4)}'
             own = f'{path}/{seed}.{number}'
             for action in (os.mkdir, hold, os.rmdir):
@@ -241,10 +241,10 @@ def sweep(directory, killed):
     return None if found == 2 else f'{found} links'
 
 
-def race(directory, who, seconds):
+def race(directory, who, over):
     """Makes files that everybody else makes too, with O_EXCL; which of them it was, and how many there were."""
-    won, index, end = [], 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    won, index = [], 0
+    while not os.path.exists(over):
         try:
             fd = os.open(f'{directory}/r{index}', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             os.write(fd, who.encode())
@@ -288,11 +288,11 @@ def fits(directory):
     return None if dict(names) == links else f'names {dict(names)}, links {links}'
 
 
-def make_noted(directory, who, seconds, log):
+def make_noted(directory, who, over, log):
     """Makes files of its own, and notes in the log, which lies elsewhere, what has returned; how many it made."""
     note = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    count = 0
+    while not os.path.exists(over):
         os.close(os.open(f'{directory}/{who}.{count}', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         os.write(note, b'.')
         count += 1
@@ -320,11 +320,11 @@ def bounds(who, count, log):
     return noted, noted + 1
 
 
-def append_noted(path, who, seconds, log):
+def append_noted(path, who, over, log):
     note = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    count = 0
+    while not os.path.exists(over):
         line = record(who, 0, count)
         if os.write(fd, line) != len(line):
             raise AssertionError('a short write')

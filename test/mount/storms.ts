@@ -1,7 +1,7 @@
 /** What all nodes do at once in one place, each kind with what must hold in the end, also where nodes die meanwhile. */
+import { writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { TestCluster } from './cluster.js'
 import type { Driver } from './driver.js'
 import type { TestMount } from './harness.js'
 
@@ -20,8 +20,8 @@ type Call = [name: string, args: unknown[]]
 interface Storm {
   /** Makes what is needed in `place`, a directory. */
   prepare?(driver: Driver, place: string): Promise<unknown>
-  /** The call of a worker. It may note in the file `log` what it has done. */
-  work(place: string, who: string, seconds: number, log: string): Call
+  /** The call of a worker, until the file `over` is there. It may note in the file `log` what it has done. */
+  work(place: string, who: string, over: string, log: string): Call
   /** A call that returns null, on every node. */
   check(place: string, facts: Facts): Call
   /** At last, on one node: it takes everything away, and returns null. */
@@ -33,41 +33,61 @@ export const STORMS: Readonly<Record<string, Storm>> = {
     prepare: async ({ sys }, place) => {
       for (const name of ['a', 'b']) await sys.mkdir(`${place}/${name}`)
     },
-    work: (place, who, seconds) => ['churn', [place, who, seconds, THREADS, true]],
+    work: (place, who, over) => ['churn', [place, who, 0, THREADS, true, over]],
     check: (place) => ['fits', [place]],
     end: (place) => ['agree', [place]],
   },
   'renames of the same files': {
     prepare: (driver, place) => driver.call('deal', [`${place}/dealt`, TOKENS]),
-    work: (place, who, seconds) => ['shuffle', [`${place}/dealt`, TOKENS, who, seconds, THREADS]],
+    work: (place, who, over) => ['shuffle', [`${place}/dealt`, TOKENS, who, over, THREADS]],
     check: (place) => ['dealt', [`${place}/dealt`, TOKENS]],
   },
   'the same directories made and removed': {
-    work: (place, who, seconds) => ['directories', [place, who, seconds, THREADS]],
+    work: (place, who, over) => ['directories', [place, who, over, THREADS]],
     check: (place) => ['listable', [place]],
     end: (place, { killed }) => ['sweep', [place, Object.keys(killed)]],
   },
   'O_EXCL, of which exactly one wins': {
-    work: (place, who, seconds) => ['race', [place, who, seconds]],
+    work: (place, who, over) => ['race', [place, who, over]],
     check: (place, { returned, killed }) => ['raced', [place, returned, Object.keys(killed)]],
   },
   'appending to one file': {
-    work: (place, who, seconds, log) => ['append_noted', [`${place}/log`, who, seconds, log]],
+    work: (place, who, over, log) => ['append_noted', [`${place}/log`, who, over, log]],
     check: (place, { returned, killed }) => ['appended_noted', [`${place}/log`, returned, killed]],
   },
   'files in one directory': {
-    work: (place, who, seconds, log) => ['make_noted', [place, who, seconds, log]],
+    work: (place, who, over, log) => ['make_noted', [place, who, over, log]],
     check: (place, { returned, killed }) => ['made_noted', [place, returned, killed]],
   },
 }
 
-export interface StormSettings {
+/** What is needed of a node. */
+interface StormNode {
+  /** A directory that is none of the file system. */
+  readonly beside: string
+  driver(): Driver
+}
+
+export interface StormSettings<Node> {
+  /** How long, without the trouble. */
   readonly seconds: number
   /** Workers on each node, of each kind. */
   readonly workers?: number
-  /** These are killed in the midst of it and started again. */
-  readonly victims?: readonly TestMount[]
+  /** Nodes that {@link trouble} kills. */
+  readonly victims?: readonly Node[]
+  /** What comes over the nodes in the midst of it. */
+  readonly trouble?: () => Promise<void>
 }
+
+/** The trouble of nodes that are killed and started again. */
+export const killing = (victims: readonly TestMount[]) => ({
+  victims,
+  trouble: async (): Promise<void> => {
+    await Promise.all(victims.map((node) => node.kill()))
+    await sleep(500)
+    await Promise.all(victims.map((node) => node.mount()))
+  },
+})
 
 /** Longer than any work here, with a node that is away for a while. */
 const LIMIT_MS = 600_000
@@ -75,21 +95,19 @@ const LIMIT_MS = 600_000
 let storms = 0
 
 /** Runs storms of these kinds at the same time. */
-export async function runStorms(
+export async function runStorms<Node extends StormNode>(
   t: Test,
-  cluster: TestCluster,
+  nodes: readonly Node[],
   kinds: readonly string[],
-  settings: StormSettings,
+  settings: StormSettings<Node>,
 ): Promise<void> {
-  const { seconds, victims = [] } = settings
-  const first = cluster.nodes.find((node) => !victims.includes(node)) as TestMount
-  const underway = await Promise.all(kinds.map((kind) => begin(cluster, kind, first, settings)))
-  if (victims.length > 0) {
-    await sleep((seconds * 1000) / 3)
-    await Promise.all(victims.map((node) => node.kill()))
-    await sleep((seconds * 1000) / 6)
-    await Promise.all(victims.map((node) => node.mount()))
-  }
+  const { seconds, trouble = async () => undefined } = settings
+  const over = `${(nodes[0] as Node).beside}/over${storms}`
+  const underway = await Promise.all(kinds.map((kind) => begin(nodes, kind, over, settings)))
+  await sleep((seconds * 1000) / 2)
+  await trouble()
+  await sleep((seconds * 1000) / 2)
+  writeFileSync(over, '')
   // Renames of other storms would make the kernel say ESTALE to those who look at a directory that was moved.
   await Promise.all(underway.map(({ worked }) => worked))
   for (const { end } of underway) await end(t)
@@ -102,17 +120,18 @@ interface Underway {
 }
 
 /** All workers of one kind are there, and begin. */
-async function begin(
-  cluster: TestCluster,
+async function begin<Node extends StormNode>(
+  nodes: readonly Node[],
   kind: string,
-  first: TestMount,
-  { seconds, workers = 1, victims = [] }: StormSettings,
+  over: string,
+  { workers = 1, victims = [] }: StormSettings<Node>,
 ): Promise<Underway> {
   const storm = STORMS[kind] as Storm
+  const first = nodes.find((node) => !victims.includes(node)) as Node
   const place = `storm${storms++}`
   await first.driver().sys.mkdir(place)
   await storm.prepare?.(first.driver(), place)
-  const crew = cluster.nodes.flatMap((node, index) =>
+  const crew = nodes.flatMap((node, index) =>
     Array.from({ length: workers }, (_, worker) => ({ node, who: `w${index}x${worker}`, driver: node.driver() })),
   )
   await Promise.all(crew.map(({ driver }) => driver.pid))
@@ -120,7 +139,7 @@ async function begin(
   const returned: Record<string, unknown> = {}
   const work = crew.map(async ({ node, who, driver }) => {
     const log = `${first.beside}/${place}.${who}`
-    const call = driver.call(...storm.work(place, who, seconds, log), LIMIT_MS)
+    const call = driver.call(...storm.work(place, who, over, log), LIMIT_MS)
     try {
       returned[who] = await call
     } catch (error) {
@@ -134,7 +153,7 @@ async function begin(
   const end = async (t: Test): Promise<void> => {
     const facts = { killed, returned }
     t.equal(Object.keys(killed).length, victims.length * workers, `${kind}: as many were killed as should be`)
-    for (const node of cluster.nodes) {
+    for (const node of nodes) {
       t.equal(await node.driver().call(...storm.check(place, facts)), null, `${kind}: all is as it should be`)
     }
     if (storm.end !== undefined)
