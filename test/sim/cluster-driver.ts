@@ -335,6 +335,7 @@ export class ClusterDriver {
       () => this.#lock(opening),
       () => this.#lock(opening),
       () => this.#unlock(opening),
+      () => this.#closeEarly(opening),
     ]
     this.#prng.pick(calls)()
   }
@@ -342,6 +343,24 @@ export class ClusterDriver {
   /** It was made in this round, and the power has gone since. */
   #mayBeGone(number: number): boolean {
     return this.#powerCut > this.#roundBeganAt && !this.#safe.has(number)
+  }
+
+  /** close(2): whatever was locked through it is not any more. */
+  #closeEarly(opening: Opening): void {
+    const { client, number } = opening
+    const isBusy = [...this.#running.values()].some(({ node }) => node === client.node)
+    if (isBusy || opening.isWaiting || this.#mayBeGone(number)) return
+    for (const kind of KINDS) this.#ledger(number, kind).giveUpAll(ownerOf(opening))
+    const release = (model: NamesModel): readonly number[] => {
+      model.release(number)
+      return []
+    }
+    this.#calls.push({
+      ...{ text: `${client.node.index}: close ${number}`, apply: release, makes: false, beganAt: this.#tick() },
+      ...{ endedAt: Number.POSITIVE_INFINITY, result: 0, mayBeLost: false },
+    })
+    this.#openings.splice(this.#openings.indexOf(opening), 1)
+    this.#close(opening)
   }
 
   /** The record of a file, whose permissions are 0644 when it is made. */
@@ -862,7 +881,7 @@ export class ClusterDriver {
   #close(opening: Opening): void {
     const { client, number, handle } = opening
     this.#trace(`  ${client.node.index}: close ${number}`)
-    client.run(() => {
+    client.begin(() => {
       client.node.fs.release(number, handle, ownerOf(opening))
       return 0
     })
@@ -874,6 +893,7 @@ export class ClusterDriver {
     this.#check(faults.length === 0, faults.join('\n'))
     this.#check(unsettled === 0, `${unsettled} changes are never finished`)
     this.#check(this.world.faults.length === 0, this.world.faults.join('\n'))
+    this.#check(this.world.network.vainReplies === 0, 'a request was answered twice')
     this.#check(this.world.unanswered === 0, `${this.world.unanswered} requests were never answered`)
   }
 

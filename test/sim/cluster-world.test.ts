@@ -4,6 +4,7 @@
  */
 import t, { type Test } from 'tap'
 import { ClusterDriver, type ClusterRunOptions } from './cluster-driver.js'
+import { clusterPlants } from './cluster-plants.js'
 
 /** Seeds that once failed, with the fault that they found; a later change of the driver may lead them elsewhere. */
 const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
@@ -37,6 +38,22 @@ t.test('a seed gives the same run again', async (t: Test) => {
   })
   t.equal(first, second)
   t.not(first, other)
+})
+
+t.test('each of these mistakes is found', async (t) => {
+  for (const { what, seeds, ports, change } of clusterPlants) {
+    const undo = change?.()
+    let found: string | null = null
+    try {
+      for (let seed = 1; found === null && seed <= seeds; seed++) {
+        found = failureOf(seed, ports === undefined ? {} : { plant: ports })
+      }
+    } finally {
+      undo?.()
+    }
+    t.match(found, /^npm run sim -- \d+:/, what)
+    t.comment(`${what}: ${found?.split('\n')[0]}`)
+  }
 })
 
 t.test('new seeds', async (t) => {
