@@ -188,13 +188,10 @@ export class MetaStore {
 
   /** Marks an inode as changed, and sets ctime and, where `modified`, mtime to a new stamp. */
   stamp(inode: Inode, modified: boolean): void {
-    const { stamps } = this
-    stamps.advance()
-    inode.ctime = stamps.seconds
-    inode.ctimeNs = stamps.nanoseconds
+    this.stamps.renew(inode)
     if (modified) {
-      inode.mtime = stamps.seconds
-      inode.mtimeNs = stamps.nanoseconds
+      inode.mtime = inode.ctime
+      inode.mtimeNs = inode.ctimeNs
     }
     this.touch(inode)
   }

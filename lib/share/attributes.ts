@@ -73,15 +73,15 @@ function apply(context: Context, inode: Inode, change: AttributeChange): void {
     inode.gid = change.gid ?? inode.gid
     dropPrivileges(context, inode, change.mode === undefined)
   } else if (change.killPrivileges) dropPrivileges(context, inode, change.mode === undefined)
-  const { stamps } = meta
   const { atime, mtime, ctime } = change
+  // Now is when it is changed.
   if (atime.kind !== 'omit') {
-    inode.atime = atime.kind === 'now' ? stamps.seconds : atime.seconds
-    inode.atimeNs = atime.kind === 'now' ? stamps.nanoseconds : atime.nanoseconds
+    inode.atime = atime.kind === 'now' ? inode.ctime : atime.seconds
+    inode.atimeNs = atime.kind === 'now' ? inode.ctimeNs : atime.nanoseconds
   }
   if (mtime.kind !== 'omit') {
-    inode.mtime = mtime.kind === 'now' ? stamps.seconds : mtime.seconds
-    inode.mtimeNs = mtime.kind === 'now' ? stamps.nanoseconds : mtime.nanoseconds
+    inode.mtime = mtime.kind === 'now' ? inode.ctime : mtime.seconds
+    inode.mtimeNs = mtime.kind === 'now' ? inode.ctimeNs : mtime.nanoseconds
   }
   if (ctime.kind === 'set') {
     inode.ctime = ctime.seconds

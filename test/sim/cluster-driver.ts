@@ -47,6 +47,8 @@ export interface ClusterRunOptions {
   /** Members; by chance 3 to 7. */
   readonly nodes?: number
   readonly troubles?: readonly Trouble[]
+  /** Other calls than those on names; by default they come along. */
+  readonly others?: boolean
   readonly plant?: Plant
   readonly trace?: (line: string) => void
 }
@@ -126,7 +128,7 @@ export class ClusterDriver {
   #round(): void {
     this.#prepare()
     const names = this.#prng.below(NAMES_MAX + 1)
-    const others = this.#prng.below(OTHERS_MAX + 1)
+    const others = this.#options.others === false ? 0 : this.#prng.below(OTHERS_MAX + 1)
     this.#troubles.begin()
     let left = names + others
     for (let at = 0; left > 0 && at < 2000; at++) {

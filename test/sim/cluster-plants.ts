@@ -10,6 +10,7 @@ import { Services } from '../../lib/rpc/services.js'
 import { Locks } from '../../lib/share/locks.js'
 import { PartCut, PartWrite, ReadChunk } from '../../lib/wire/methods.js'
 import { KEY_RESULT } from '../../lib/wire/records.js'
+import type { ClusterRunOptions } from './cluster-driver.js'
 import { without } from './names-plants.js'
 import { plants } from './plants.js'
 import type { Plant } from './world.js'
@@ -22,10 +23,16 @@ export interface ClusterPlant {
   readonly ports?: Plant
   /** Changes the program, until it is called back. */
   readonly change?: () => () => void
+  /** How the runs are to be that find it. */
+  readonly run?: ClusterRunOptions
 }
 
 /** Puts another method in the place of one of a class. */
-function replaced<T extends object, Name extends keyof T>(of: { prototype: T }, name: Name, method: T[Name]): () => void {
+function replaced<T extends object, Name extends keyof T>(
+  of: { prototype: T },
+  name: Name,
+  method: T[Name],
+): () => void {
   const original = of.prototype[name]
   of.prototype[name] = method
   return () => {
@@ -68,6 +75,7 @@ export const clusterPlants: readonly ClusterPlant[] = [
     what: 'a name that is being moved is not held',
     seeds: 40,
     change: () => replaced(HeldNames, 'holder', () => undefined),
+    run: { others: false, rounds: 40 },
   },
   {
     what: 'holders are not told of a truncation',

@@ -9,6 +9,8 @@ import { clusterPlants } from './cluster-plants.js'
 /** Seeds that once failed, with the fault that they found; a later change of the driver may lead them elsewhere. */
 const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [46, 'a file without a name that only a client had open was freed when its member started anew'],
+  [661504386, 'a lock of a client was given to somebody else when its member started anew'],
+  [39, 'a change time ran back where a clock had been ahead before a restart'],
 ]
 const FIXED_SEEDS = 20
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 40)
@@ -41,12 +43,12 @@ t.test('a seed gives the same run again', async (t: Test) => {
 })
 
 t.test('each of these mistakes is found', async (t) => {
-  for (const { what, seeds, ports, change } of clusterPlants) {
+  for (const { what, seeds, ports, change, run } of clusterPlants) {
     const undo = change?.()
     let found: string | null = null
     try {
       for (let seed = 1; found === null && seed <= seeds; seed++) {
-        found = failureOf(seed, ports === undefined ? {} : { plant: ports })
+        found = failureOf(seed, { ...run, ...(ports === undefined ? {} : { plant: ports }) })
       }
     } finally {
       undo?.()
