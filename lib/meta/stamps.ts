@@ -37,4 +37,23 @@ export class Stamps {
     this.nanoseconds = 0
     this.seconds++
   }
+
+  /**
+   * Moves on, and gives an inode its change time: the next stamp, or where that is not later than its last one, 1 ns
+   * after that. A clock may have been ahead that is right now, and what it has stamped stays; but this node's other
+   * stamps do not follow.
+   */
+  renew(inode: { ctime: number; ctimeNs: number }): void {
+    this.advance()
+    const isLater = this.seconds > inode.ctime || (this.seconds === inode.ctime && this.nanoseconds > inode.ctimeNs)
+    if (isLater) {
+      inode.ctime = this.seconds
+      inode.ctimeNs = this.nanoseconds
+      return
+    }
+    inode.ctimeNs++
+    if (inode.ctimeNs < 1_000_000_000) return
+    inode.ctimeNs = 0
+    inode.ctime++
+  }
 }

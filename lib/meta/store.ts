@@ -188,21 +188,12 @@ export class MetaStore {
     this.#dirty.set(inode.number, inode)
   }
 
-  /** Moves on to a stamp that is later than all that the inode has had, also before this process. */
-  advanceFor({ ctime, ctimeNs }: Inode): void {
-    this.stamps.observe(ctime, ctimeNs)
-    this.stamps.advance()
-  }
-
   /** Marks an inode as changed, and sets ctime and, where `modified`, mtime to a new stamp. */
   stamp(inode: Inode, modified: boolean): void {
-    const { stamps } = this
-    this.advanceFor(inode)
-    inode.ctime = stamps.seconds
-    inode.ctimeNs = stamps.nanoseconds
+    this.stamps.renew(inode)
     if (modified) {
-      inode.mtime = stamps.seconds
-      inode.mtimeNs = stamps.nanoseconds
+      inode.mtime = inode.ctime
+      inode.mtimeNs = inode.ctimeNs
     }
     this.touch(inode)
   }

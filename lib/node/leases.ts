@@ -22,7 +22,7 @@ export class Leases {
   /** Members whose locks were given up since they were last here. */
   readonly #expired = new Set<number>()
   readonly #onExpired: (member: number) => void
-  #waiting: (() => void)[] = []
+  #waiting: { readonly member: number; readonly go: () => void }[] = []
 
   constructor(clock: Clock, members: readonly number[], onExpired: (member: number) => void) {
     this.#clock = clock
@@ -36,9 +36,9 @@ export class Leases {
     return this.#awaited.size === 0
   }
 
-  /** Calls `go` when it is. */
-  whenKnown(go: () => void): void {
-    this.#waiting.push(go)
+  /** Calls `go` for what a member has asked when it is, unless the member begins another session before. */
+  whenKnown(member: number, go: () => void): void {
+    this.#waiting.push({ member, go })
   }
 
   /** There is a session with the member again, or, as another incarnation, anew. */
@@ -66,6 +66,7 @@ export class Leases {
   /** The member has said what it has, and whether it knows of clients: they will come and say what they have. */
   reclaimed(member: number, hasClients: boolean): void {
     this.#expired.delete(member)
+    this.#drop(member)
     if (hasClients && this.#awaited.has(member)) this.#awaited.add(CLIENTS)
     this.#heard(member)
   }
@@ -73,6 +74,7 @@ export class Leases {
   /** The member has left, or has come back as another incarnation: what it had it does not have any more. */
   forget(member: number): void {
     this.#expired.delete(member)
+    this.#drop(member)
     this.#onExpired(member)
     this.#heard(member)
   }
@@ -87,6 +89,11 @@ export class Leases {
 
   #heard(member: number): void {
     if (!this.#awaited.delete(member) || this.#awaited.size > 0) return
-    for (const go of this.#waiting.splice(0)) go()
+    for (const { go } of this.#waiting.splice(0)) go()
+  }
+
+  /** What it has asked in an earlier session it asks again, if it lives still: otherwise nobody would ever give it back. */
+  #drop(member: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => waiting.member !== member)
   }
 }

@@ -73,15 +73,15 @@ function apply(context: Context, inode: Inode, change: AttributeChange): void {
     inode.gid = change.gid ?? inode.gid
     dropPrivileges(context, inode, change.mode === undefined)
   } else if (change.killPrivileges) dropPrivileges(context, inode, change.mode === undefined)
-  const { stamps } = meta
   const { atime, mtime, ctime } = change
+  // Now is when it is changed.
   if (atime.kind !== 'omit') {
-    inode.atime = atime.kind === 'now' ? stamps.seconds : atime.seconds
-    inode.atimeNs = atime.kind === 'now' ? stamps.nanoseconds : atime.nanoseconds
+    inode.atime = atime.kind === 'now' ? inode.ctime : atime.seconds
+    inode.atimeNs = atime.kind === 'now' ? inode.ctimeNs : atime.nanoseconds
   }
   if (mtime.kind !== 'omit') {
-    inode.mtime = mtime.kind === 'now' ? stamps.seconds : mtime.seconds
-    inode.mtimeNs = mtime.kind === 'now' ? stamps.nanoseconds : mtime.nanoseconds
+    inode.mtime = mtime.kind === 'now' ? inode.ctime : mtime.seconds
+    inode.mtimeNs = mtime.kind === 'now' ? inode.ctimeNs : mtime.nanoseconds
   }
   if (ctime.kind === 'set') {
     inode.ctime = ctime.seconds
@@ -108,10 +108,11 @@ export function accessed(context: Context, inode: Inode): void {
     const { stamps } = context.meta
     if (stamps.seconds - inode.atime < ATIME_LAZY_SECONDS) return
   }
-  const { stamps } = context.meta
-  context.meta.advanceFor(inode)
-  inode.atime = stamps.seconds
-  inode.atimeNs = stamps.nanoseconds
+  const { ctime, ctimeNs } = inode
+  const now = { ctime, ctimeNs }
+  context.meta.stamps.renew(now)
+  inode.atime = now.ctime
+  inode.atimeNs = now.ctimeNs
   context.meta.touch(inode)
 }
 

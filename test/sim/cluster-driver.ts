@@ -47,6 +47,8 @@ export interface ClusterRunOptions {
   /** Members; by chance 3 to 7. */
   readonly nodes?: number
   readonly troubles?: readonly Trouble[]
+  /** Other calls than those on names; by default they come along. */
+  readonly others?: boolean
   readonly plant?: Plant
   readonly trace?: (line: string) => void
 }
@@ -88,6 +90,7 @@ export class ClusterDriver {
   #now = 0
   #handles = 0
   #isUnlocking = false
+  #mayHaveLeft = false
   #tag = 0
   /** When the power went last, and when the round has begun. */
   #powerCut = -1
@@ -126,7 +129,7 @@ export class ClusterDriver {
   #round(): void {
     this.#prepare()
     const names = this.#prng.below(NAMES_MAX + 1)
-    const others = this.#prng.below(OTHERS_MAX + 1)
+    const others = this.#options.others === false ? 0 : this.#prng.below(OTHERS_MAX + 1)
     this.#troubles.begin()
     let left = names + others
     for (let at = 0; left > 0 && at < 2000; at++) {
@@ -253,7 +256,10 @@ export class ClusterDriver {
       this.#trace(`  ${text}: ${result}`)
       // In trouble nobody can say what has become of it.
       call.endedAt = this.#tick()
-      if (result === -EIO && this.#troubles.mayFail) return
+      if (result === -EIO && this.#troubles.mayFail) {
+        if (what.startsWith('create')) this.#mayHaveLeft = true
+        return
+      }
       call.result = result
       if (result === -ENOSPC && this.#troubles.isFull && !/unlink|rmdir/.test(what)) {
         // Nothing has happened.
@@ -335,6 +341,7 @@ export class ClusterDriver {
       () => this.#lock(opening),
       () => this.#lock(opening),
       () => this.#unlock(opening),
+      () => this.#closeEarly(opening),
     ]
     this.#prng.pick(calls)()
   }
@@ -342,6 +349,24 @@ export class ClusterDriver {
   /** It was made in this round, and the power has gone since. */
   #mayBeGone(number: number): boolean {
     return this.#powerCut > this.#roundBeganAt && !this.#safe.has(number)
+  }
+
+  /** close(2): whatever was locked through it is not any more. */
+  #closeEarly(opening: Opening): void {
+    const { client, number } = opening
+    const isBusy = [...this.#running.values()].some(({ node }) => node === client.node)
+    if (isBusy || opening.isWaiting || this.#mayBeGone(number)) return
+    for (const kind of KINDS) this.#ledger(number, kind).giveUpAll(ownerOf(opening))
+    const release = (model: NamesModel): readonly number[] => {
+      model.release(number)
+      return []
+    }
+    this.#calls.push({
+      ...{ text: `${client.node.index}: close ${number}`, apply: release, makes: false, beganAt: this.#tick() },
+      ...{ endedAt: Number.POSITIVE_INFINITY, result: 0, mayBeLost: false },
+    })
+    this.#openings.splice(this.#openings.indexOf(opening), 1)
+    this.#close(opening)
   }
 
   /** The record of a file, whose permissions are 0644 when it is made. */
@@ -862,7 +887,7 @@ export class ClusterDriver {
   #close(opening: Opening): void {
     const { client, number, handle } = opening
     this.#trace(`  ${client.node.index}: close ${number}`)
-    client.run(() => {
+    client.begin(() => {
       client.node.fs.release(number, handle, ownerOf(opening))
       return 0
     })
@@ -874,6 +899,7 @@ export class ClusterDriver {
     this.#check(faults.length === 0, faults.join('\n'))
     this.#check(unsettled === 0, `${unsettled} changes are never finished`)
     this.#check(this.world.faults.length === 0, this.world.faults.join('\n'))
+    this.#check(this.world.network.vainReplies === 0, 'a request was answered twice')
     this.#check(this.world.unanswered === 0, `${this.world.unanswered} requests were never answered`)
   }
 
@@ -899,6 +925,12 @@ export class ClusterDriver {
     const error = client.run((done) => client.node.fs.syncfs(done))
     this.#check(error === 0, `syncfs: ${error}`)
     this.#settle()
+    // What was made and opened by a call that gave EIO all the same stays open until its node begins another session.
+    if (this.#mayHaveLeft) {
+      for (const node of this.world.nodes) this.world.crash(node, 'process')
+      this.world.healAll()
+      this.world.until(() => this.world.isWhole, CONVERGENCE_MS)
+    }
     // A client that has died comes back as another one; what it had open is kept for it for a while.
     this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
     const left = this.world.leftovers()

@@ -546,6 +546,27 @@ t.test('times of an inode never run back, whatever the clocks of its nodes say',
   }
 })
 
+// Stamps came after the latest that the process had seen, which a new one had forgotten.
+t.test('nor when a clock was ahead, and is right after a restart', async (t) => {
+  const { world, clients } = stage()
+  const [a, b] = clients
+  const directory = directoryOn(a, 1)
+  t.equal(b.walk([a.nameOn(ROOT, 'd', 1)]), directory)
+  for (const node of world.nodes) node.clock.skewMs = 100_000
+  t.ok(a.mknod(directory, 'n', FILE) > 0)
+  const last = inodeOf(a, directory)
+  for (const node of world.nodes) node.clock.skewMs = 0
+  for (const index of [0, 1, 2]) world.crash(index, 'process')
+  for (const index of [0, 1, 2]) world.restart(index)
+  world.gather()
+  t.equal(b.walk([a.nameOn(ROOT, 'd', 1)]), directory)
+  t.equal(b.chmod(directory, 0o700), 0)
+  const next = inodeOf(b, directory)
+  t.ok(next.ctime > last.ctime || (next.ctime === last.ctime && next.ctimeNs > last.ctimeNs))
+  t.ok(b.mknod(directory, 'm', FILE) > 0)
+  t.ok(later(inodeOf(b, directory), next))
+})
+
 t.test('messages for each call', async (t) => {
   const { world, clients } = stage()
   const [a, b] = clients

@@ -240,6 +240,24 @@ for (const kind of KINDS) {
     t.equal(b.try(F_UNLCK), 0)
   })
 
+  // What it had asked waited on, and got the lock for a process that was no more.
+  t.test(`a node asks for a ${kind} lock, and dies before it is known who has which`, async (t) => {
+    const { world, a, b } = stage(kind)
+    world.cutOff(1)
+    world.crash(0, 'process')
+    world.restart(0)
+    const wait = b.wait(F_WRLCK)
+    world.rest(200)
+    t.notOk(wait.isOver)
+    world.crash(2, 'process')
+    world.restart(2)
+    world.rest(200)
+    world.rejoin(1)
+    world.gather()
+    t.equal(a.try(F_WRLCK), 0)
+    t.equal(a.try(F_UNLCK), 0)
+  })
+
   // It gave the lock away at once, since all members had said that they have none.
   t.test(`the member of a ${kind} lock starts anew, and a node without a store has it`, async (t) => {
     const { world, a, client } = stage(kind, 1, 1)

@@ -36,11 +36,11 @@ export class LockServices {
   }
 
   /** Goes on at once, or when it is known who has locks from before a restart. */
-  #whenKnown(asked: { answer(result: number, reply: null): void }, step: () => void): void {
+  #whenKnown(asked: { readonly member: number; answer(result: number, reply: null): void }, step: () => void): void {
     if (this.#leases.isKnown) step()
     else {
       const failed = (error: number): void => asked.answer(error, null)
-      this.#leases.whenKnown(() => this.#serving.guard(step, failed))
+      this.#leases.whenKnown(asked.member, () => this.#serving.guard(step, failed))
     }
   }
 
