@@ -25,6 +25,8 @@ interface Pending {
   readonly generation: number
   /** An earlier run of this node has begun it. */
   readonly isRecovered: boolean
+  /** How often it could not be ended. */
+  failures: number
 }
 
 /** What {@link Truncations} works with. */
@@ -74,7 +76,7 @@ export class Truncations {
     for (const [number, cut] of this.#meta.cuts.list()) {
       const inode = this.#meta.find(number)
       if (inode === undefined) this.#meta.cuts.remove(number)
-      else this.#pending.set(number, { cut, generation: inode.generation, isRecovered: true })
+      else this.#pending.set(number, { cut, generation: inode.generation, isRecovered: true, failures: 0 })
     }
     this.#retry()
   }
@@ -93,7 +95,6 @@ export class Truncations {
   shared(inode: Inode, done: Done, step: Step): number {
     const { number } = inode
     if (this.isPending(inode) && !this.#underWay.has(number)) return this.exclusive(number, done, step)
-    // What has failed while this has waited is not tried again for each of those that wait.
     return this.#latch.shared(number, done, (late) => (this.#pending.has(number) ? -EIO : step(late)))
   }
 
@@ -107,8 +108,12 @@ export class Truncations {
 
   /** Runs a change of a file's data while there is no other one. */
   exclusive(number: number, done: Done, step: Step): number {
+    const failures = this.#pending.get(number)?.failures ?? 0
     return this.#latch.exclusive(number, done, (late) => {
-      if (!this.#pending.has(number)) return step(late)
+      const pending = this.#pending.get(number)
+      if (pending === undefined) return step(late)
+      // What has failed while this has waited is not tried again for each of those that wait.
+      if (pending.failures > failures) return -EIO
       return then((next) => this.#carryOut(number, next), step, late)
     })
   }
@@ -155,7 +160,7 @@ export class Truncations {
     const { number, generation } = inode
     const cut: Cut = { size, epoch: (inode.truncationEpoch + 1) >>> 0, origin, change }
     this.#meta.cuts.put(number, cut)
-    this.#pending.set(number, { cut, generation, isRecovered: false })
+    this.#pending.set(number, { cut, generation, isRecovered: false, failures: 0 })
     this.#meta.ifUndone(() => this.#pending.delete(number))
     return this.#carryOut(number, done)
   }
@@ -184,7 +189,7 @@ export class Truncations {
     this.#underWay.add(number)
     const ended = (result: number): number => {
       this.#underWay.delete(number)
-      if (result < 0 && this.#pending.has(number)) this.#failed(number, result)
+      if (result < 0 && this.#pending.get(number) === pending) this.#failed(pending, number, result)
       this.#turn.endSoon()
       return result
     }
@@ -236,7 +241,8 @@ export class Truncations {
     return this.#scratch.words.slice(0, MetadataUpdate.request.put(this.#scratch, 0, update))
   }
 
-  #failed(inode: number, error: number): void {
+  #failed(pending: Pending, inode: number, error: number): void {
+    pending.failures++
     this.#log.warn({ inode, errno: -error }, 'a truncation waits for a node that is away')
     this.#cancelRetry ??= this.#clock.after(RETRY_MS, () => this.#retry())
   }

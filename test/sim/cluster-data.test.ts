@@ -551,7 +551,11 @@ t.test('a truncation that has begun when a holder goes away is ended when it is 
   scene.untilKept()
   scene.world.crash(b, 'process')
   scene.release()
+  const since = scene.world.clock.monotonicMs()
+  const others = Array.from({ length: 4 }, () => scene.startTruncate(a, 1e6))
   t.equal(scene.end(truncate).result, -EIO)
+  for (const other of others) t.equal(scene.end(other).result, -EIO)
+  t.ok(scene.world.clock.monotonicMs() - since < 11_000, 'what could not be ended is not tried again for each')
   t.equal(scene.end(scene.startStat(a)).result, -EIO, 'as long as it is not, nobody can say how long the file is')
   scene.world.restart(b)
   scene.world.settle()
@@ -624,6 +628,44 @@ t.test('writes that wait for a third node keep no slot of the node that they wai
   t.equal(write(other), 1)
   for (const one of late) t.equal(scene.end(one).result, -EIO)
   scene.world.restart(owner)
+  ends(t, scene)
+})
+
+t.test('appends that wait for a third node keep no slot of the node that they wait at', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const { router } = b.node
+  const { network } = scene.world
+  const numbers: number[] = []
+  for (let i = 0; numbers.length <= CROWD; i++) {
+    const number = scene.world.create(b, `n${i}`)
+    if (router.ofInode(number) === owner.index) numbers.push(number)
+  }
+  const another = numbers.pop() as number
+  // The first byte goes to a, and the second one to the inode's member.
+  for (const number of numbers) {
+    let chunk = 1
+    while (router.ofChunk(number, chunk, 0) !== a.index || router.ofChunk(number, chunk + 1, 0) !== owner.index) chunk++
+    const end = (chunk + 1) * CHUNK_BYTES - 1
+    t.equal(scene.end(scene.start((ended) => scene.files.truncate(b, number, end, ended))).result, 0)
+  }
+  scene.keep({ method: WriteChunk, from: b }, { method: PartCut })
+  const data = Buffer.from('xy')
+  const appends = numbers.map((number) => scene.start((ended) => scene.files.write(b, number, 0, data, true, ended)))
+  scene.untilKept(CROWD)
+  const late = network.kept.splice(0)
+  const truncates = numbers.map((number) => scene.start((ended) => scene.files.truncate(b, number, 1, ended)))
+  scene.untilKept(CROWD)
+  network.keeps = (method) => method === PartCut.number
+  for (const go of late) go()
+  scene.world.pass(200)
+  t.ok(appends.every(({ call }) => call === undefined))
+  const write = scene.start((ended) => scene.files.write(b, another, 0, data, false, ended))
+  scene.world.pass(200)
+  t.equal(write.call?.result, 2)
+  scene.release()
+  for (const truncate of truncates) t.equal(scene.end(truncate).result, 0)
+  for (const append of appends) t.equal(scene.end(append).result, 2)
   ends(t, scene)
 })
 

@@ -96,9 +96,7 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
-    // There is one turn at a time, whose data is written elsewhere already: that one may wait.
-    const result =
-      request.turn === 0 ? truncations.sharedNow(inode, finish, write) : truncations.shared(inode, finish, write)
+    const result = truncations.sharedNow(inode, finish, write)
     if (result !== PENDING) finish(result)
   }
 
