@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { benchmarkBorder } from './border.js'
-import { buildClient, stamp } from './measure.js'
+import { buildClient, checkInterrupted, stamp, watchSignals } from './measure.js'
+import { benchmarkNodes } from './nodes.js'
 import { benchmarkRpc } from './rpc.js'
 import { benchmarkScale } from './scale.js'
 import { benchmarkStorage } from './storage.js'
@@ -10,10 +11,10 @@ import { benchmarkStorage } from './storage.js'
 const USAGE = `usage: npm run bench [-- SECTION…] [--repeats=N]
 
 Sections: border (a null file system on our border and on fuse-native), storage (the mount against the directory of its
-store), scale (a million files), rpc (messages between nodes against ucx_perftest and Node's net). Without arguments:
-all of them. Results go to benchmarks/history.jsonl too.`
+store), scale (a million files), rpc (messages between nodes against ucx_perftest and Node's net), nodes (the mount on
+several nodes). Without arguments: all of them. Results go to benchmarks/history.jsonl too.`
 
-const SECTIONS = ['border', 'storage', 'scale', 'rpc'] as const
+const SECTIONS = ['border', 'storage', 'scale', 'rpc', 'nodes'] as const
 const BYTES_NEEDED = 4 * 2 ** 30
 const FILES = 1_000_000
 
@@ -29,21 +30,30 @@ async function main(args: readonly string[]): Promise<void> {
   if (process.geteuid?.() !== 0) throw new Error('the benchmarks mount, so they need root')
   const { bavail, bsize } = statfsSync('/dev/shm')
   if (bavail * bsize < BYTES_NEEDED) throw new Error('the benchmarks need 4 GiB of /dev/shm')
+  watchSignals()
   buildClient()
   const { commit, cores, cpu, kernel, load } = stamp()
   console.log(`commit ${commit}, ${cores} × ${cpu}, Linux ${kernel}, load ${load.join(' ')}, pinned to one core`)
   const directory = mkdtempSync('/dev/shm/chfs-bench-')
-  const wants = (section: (typeof SECTIONS)[number]): boolean => chosen.length === 0 || chosen.includes(section)
   const place = (name: string): string => {
     const path = join(directory, name)
     mkdirSync(path)
     return path
   }
+  const run: Record<(typeof SECTIONS)[number], (directory: string) => Promise<void>> = {
+    border: async (directory) => await benchmarkBorder(directory, repeats),
+    storage: async (directory) => await benchmarkStorage(directory, repeats),
+    scale: async (directory) => await benchmarkScale(directory, FILES),
+    rpc: async (directory) => await benchmarkRpc(directory, repeats),
+    nodes: async (directory) => await benchmarkNodes(directory, repeats),
+  }
   try {
-    if (wants('border')) await benchmarkBorder(place('border'), repeats)
-    if (wants('storage')) await benchmarkStorage(place('storage'), repeats)
-    if (wants('scale')) await benchmarkScale(place('scale'), FILES)
-    if (wants('rpc')) await benchmarkRpc(place('rpc'), repeats)
+    for (const section of SECTIONS) {
+      if (chosen.length > 0 && !chosen.includes(section)) continue
+      await checkInterrupted()
+      await run[section](place(section))
+    }
+    await checkInterrupted()
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -31,6 +31,31 @@ export function buildClient(): void {
   execFileSync('g++', ['-O2', '-std=c++17', '-Wall', '-Wextra', '-Werror', '-o', client, source], { stdio: 'inherit' })
 }
 
+let isInterrupted = false
+
+/** From here on a signal ends the run where it is, as an error does: what was started is taken down. */
+export function watchSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (isInterrupted = true))
+}
+
+/** Throws where a signal has asked for the end. */
+export async function checkInterrupted(): Promise<void> {
+  // Signals are told by the loop.
+  await new Promise((resolve) => setImmediate(resolve))
+  if (isInterrupted) throw new Error('interrupted')
+}
+
+/** Runs a command that starts something, to its end: what it starts can only be taken down when it is all there. */
+export async function run(command: string, args: readonly string[]): Promise<void> {
+  await checkInterrupted()
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'], detached: true })
+  const code = await new Promise((resolve, reject) => {
+    child.once('exit', resolve)
+    child.once('error', reject)
+  })
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} failed`)
+}
+
 /** Runs a workload of client.cc; throws where a call failed or the data was wrong. */
 export function runClient(workload: string, directory: string, count: number): Sample {
   const [command, args] = pinned('timeout', ['-s', 'KILL', TIMEOUT_SECONDS, client, workload, directory, String(count)])

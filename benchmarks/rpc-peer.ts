@@ -18,6 +18,8 @@ export interface Workload {
   readonly bytes: number
   readonly inFlight: number
   readonly count: number
+  /** The data goes to the server instead of coming from it; over our transport only. */
+  readonly writes?: boolean
 }
 
 export interface Measured {
@@ -52,14 +54,17 @@ new Uint32Array(CONTENTS.buffer).forEach((_, index, words) => {
   words[index] = stampOf(index >> 10)
 })
 
-/** Every page of what was read is the right one. */
+/** Every page of what has come is the right one, and came just now: its stamp is taken away. */
 function verify(place: number, bytes: number): void {
   const base = (place * pool.stride + PAGE_BYTES) / 4
-  for (let page = 0; page * PAGE_BYTES < bytes; page++)
+  for (let page = 0; page * PAGE_BYTES < bytes; page++) {
     if (pool.words[base + page * 1024] !== stampOf(page)) throw new Error('wrong data')
+    pool.words[base + page * 1024] = 0
+  }
 }
 
 let ask: Ask
+let askToWrite: Ask
 
 // --- our transport
 
@@ -71,7 +76,11 @@ function openUcx(settings: UcxSettings): Place {
   transport = new UcxTransport(pool, settings)
   for (let slot = SLOTS; slot < SLOTS * 2; slot++) pool.memory.set(CONTENTS, payloadOf(slot))
   transport.attach({
-    request: (from, token, headAt) => {
+    request: (from, token, headAt, _headBytes, written, writtenBytes) => {
+      if (written >= 0) {
+        verify(written, writtenBytes)
+        pool.release(written)
+      }
       const bytes = transport.inbox[headAt + 1] as number
       const slot = bytes === 0 ? -1 : pool.acquireForPeer()
       transport.outbox[transport.prepare()] = transport.inbox[headAt] as number
@@ -87,6 +96,15 @@ function openUcx(settings: UcxSettings): Place {
     transport.outbox[at + 1] = bytes
     transport.request(channel, HEAD_BYTES, 0, 0, payloadOf(place), bytes, (result) => {
       if (result !== bytes) throw new Error(`a request has failed: ${result}`)
+      done()
+    })
+  }
+  askToWrite = (bytes, place, done) => {
+    const at = transport.prepare()
+    transport.outbox[at] = place
+    transport.outbox[at + 1] = 0
+    transport.request(channel, HEAD_BYTES, payloadOf(place), bytes, 0, 0, (result) => {
+      if (result !== 0) throw new Error(`a request has failed: ${result}`)
       done()
     })
   }
@@ -193,9 +211,11 @@ function onMessages(socket: Socket, bytesOf: (head: Buffer) => number, onMessage
 
 // --- the load
 
-async function run({ bytes, inFlight, count }: Workload): Promise<Measured> {
+async function run({ bytes, inFlight, count, writes = false }: Workload): Promise<Measured> {
   const parts = Math.max(1, Math.ceil(bytes / SLOT_BYTES))
   const times = new Float64Array(count)
+  if (writes) for (let slot = 0; slot < SLOTS; slot++) pool.memory.set(CONTENTS, payloadOf(slot))
+  const askFor = writes ? askToWrite : ask
   const cpu = process.cpuUsage()
   const began = performance.now()
   await new Promise<void>((resolve) => {
@@ -208,8 +228,8 @@ async function run({ bytes, inFlight, count }: Workload): Promise<Measured> {
       for (let part = 0; part < parts; part++) {
         const place = line * parts + part
         const size = Math.min(SLOT_BYTES, bytes - part * SLOT_BYTES)
-        ask(size, place, () => {
-          verify(place, size)
+        askFor(size, place, () => {
+          if (!writes) verify(place, size)
           if (--left > 0) return
           times[index] = performance.now() - start
           if (++answered === count) resolve()

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { UcxSettings } from '../lib/native/ucx.js'
 import { INTERFACE, Network } from '../test/native/ucx-network.js'
-import { median, print, type Row, record, spread } from './measure.js'
+import { checkInterrupted, median, print, type Row, record, spread } from './measure.js'
 import type { Measured, Place, Told, Workload } from './rpc-peer.js'
 
 const PEER = fileURLToPath(new URL('./rpc-peer.js', import.meta.url))
@@ -17,7 +17,7 @@ const GOAL_NET = 1.5
 const GOAL_PERFTEST_BANDWIDTH = 0.6
 
 /** Where the two ends are, and how they reach each other. */
-interface World {
+export interface World {
   readonly name: string
   readonly settings: UcxSettings
   /** What begins a command that runs at this end. */
@@ -73,7 +73,7 @@ const WORKS: readonly Work[] = [
 ]
 
 /** A process that does as it is told. */
-class Peer {
+export class Peer {
   readonly #child: ChildProcess
 
   constructor(launcher: readonly string[], core: number) {
@@ -92,13 +92,21 @@ class Peer {
     return answer.result
   }
 
-  end(): void {
-    this.#child.disconnect()
+  /** Resolves when it has gone. */
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve))
+    if (this.#child.connected) this.#child.disconnect()
+    await exited
   }
 }
 
 /** A client and a server that are connected. */
-async function connected(world: World, kind: 'ours' | 'net', cores: readonly [number, number]): Promise<[Peer, Peer]> {
+export async function connected(
+  world: Pick<World, 'enter' | 'settings' | 'listen' | 'host'>,
+  kind: 'ours' | 'net',
+  cores: readonly [number, number],
+): Promise<[Peer, Peer]> {
   const client = new Peer(world.enter(0), cores[0])
   const server = new Peer(world.enter(1), cores[1])
   if (kind === 'net') {
@@ -124,9 +132,8 @@ async function measure(
     await client.tell({ tell: 'run', workload: { ...work.workload, count: Math.ceil(work.workload.count / 10) } })
     return figure(work, await client.tell<Measured>({ tell: 'run', workload: work.workload }))
   } finally {
-    client.end()
-    server.end()
-    await sleep(100)
+    await client.end()
+    await server.end()
   }
 }
 
@@ -175,7 +182,10 @@ async function compare(world: World, repeats: number): Promise<{ net: Row[]; per
         async () => theirs.push(await measure(world, 'net', work, cores)),
         async () => work.perftest !== null && perf.push(await perftest(world, work)),
       ]
-      for (let turn = 0; turn < round.length; turn++) await round[(turn + repeat) % round.length]?.()
+      for (let turn = 0; turn < round.length; turn++) {
+        await checkInterrupted()
+        await round[(turn + repeat) % round.length]?.()
+      }
     }
     // The first round warms up.
     for (const samples of [ours, theirs, perf]) samples.shift()

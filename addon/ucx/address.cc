@@ -34,13 +34,14 @@ struct Header {
 };
 static_assert(sizeof(Header) == 40);
 
-/// Of the settings of shared memory in the environment, of whose sizes both ends of a queue must be of one mind: UCX
-/// does not compare them, and the queue gets stuck for everybody.
+/// Of those settings in the environment of whose sizes both ends must be of one mind. UCX does not compare them: a
+/// queue of shared memory gets stuck for everybody, and a piece of TCP may be longer than the receiver's buffer.
 uint64_t SettingsHash() {
   std::vector<std::string_view> settings;
   for (char** variable = environ; *variable != nullptr; variable++) {
     const std::string_view setting = *variable;
-    for (const std::string_view prefix : {"UCX_POSIX_", "UCX_SYSV_", "UCX_MM_"}) {
+    for (const std::string_view prefix :
+         {"UCX_POSIX_", "UCX_SYSV_", "UCX_MM_", "UCX_TCP_TX_SEG_SIZE", "UCX_TCP_RX_SEG_SIZE"}) {
       if (setting.starts_with(prefix)) settings.push_back(setting);
     }
   }

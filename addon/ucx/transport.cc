@@ -140,7 +140,13 @@ void Transport::StartHandles(uv_loop_t* loop) {
   // Before the loop sleeps: what was sent since the last time needs progress, too.
   uv_prepare_start(&prepare_, [](uv_prepare_t* handle) {
     auto* self = static_cast<Transport*>(handle->data);
-    if (!self->is_armed_ || self->engine_->IsRestless()) self->Drain();
+    if (self->is_armed_ && !self->engine_->IsRestless()) {
+      uv_idle_stop(&self->idle_);
+      return;
+    }
+    self->Drain();
+    // Whoever got news may have given work to a device that has been asked already whether the loop may sleep.
+    if (self->open_ && self->has_delivered_) uv_idle_start(&self->idle_, [](uv_idle_t*) {});
   });
   uv_unref(HandleOf(&poll_));
   uv_unref(HandleOf(&prepare_));
@@ -226,6 +232,7 @@ void Transport::Drain() {
   turns_++;
   is_draining_ = true;
   is_armed_ = false;
+  has_delivered_ = false;
   bool has_worked = false;
   // Something has happened since it was spun for the last time.
   bool is_fresh = std::exchange(is_touched_, false);
@@ -233,7 +240,7 @@ void Transport::Drain() {
     bool any = engine_->Work();
     if (!engine_->Events().IsEmpty()) {
       Deliver();
-      any = true;
+      any = has_delivered_ = true;
     }
     has_worked |= any;
     is_fresh |= any;

@@ -24,12 +24,14 @@ const binary = join(directory, 'ucx-stranger')
 const sources = ['test/native/ucx-stranger.cc', 'addon/ucx/address.cc'].map((path) => join(root, path))
 await run('g++', ['-std=c++20', '-O1', `-I${root}addon`, ...sources, '-o', binary, '-lucp', '-lucs'])
 
-/** The ends of a shared queue must be of one mind about it, or it gets stuck. */
+/** The ends must be of one mind about these sizes. */
 const STRANGER_ENVIRONMENT = {
   UCX_WARN_UNUSED_ENV_VARS: 'n',
   UCX_POSIX_ERROR_HANDLING: 'y',
   UCX_CMA_MEMORY_INVALIDATE: 'y',
   UCX_POSIX_FIFO_SIZE: '512',
+  UCX_TCP_TX_SEG_SIZE: '64k',
+  UCX_TCP_RX_SEG_SIZE: '128k',
 }
 
 const SEED = Date.now() % 1_000_000
