@@ -85,11 +85,6 @@ export interface Kernel {
    * back by its reply, which nobody gets any more. Without effect where it was answered so already.
    */
   abandon(slot: number, error: number): void
-  /**
-   * Tells the kernel to drop what it caches (FUSE_NOTIFY_*). It may wait for a lock that an open request holds: no
-   * reply may wait for `done` for ever, which gets 0 or a negative errno (−ENOENT for what the kernel does not know).
-   */
-  notify(code: number, bytes: Uint8Array, done: (error: number) => void): void
 }
 
 export const NO_REQUEST = -1

@@ -22,9 +22,6 @@ const TURNS_MAX = 8
 /** A request that a signal was meant for may go on this long, if only a peer is away. */
 const INTERRUPT_DELAY_MS = 1000
 
-/** The kernel may hold what it is to drop for a request that waits for others. */
-const NOTIFY_MAX_MS = 100
-
 /** What requests come from and go to. */
 export interface DispatchPorts {
   readonly fs: Operations
@@ -119,18 +116,6 @@ export class Dispatch implements Mount {
       if (this.fs.isHeldUp) this.kernel.abandon(slot, -EINTR)
       else this.interrupted(unique)
     })
-  }
-
-  soonAfter(what: (done: () => void) => void, run: () => void): void {
-    let isDone = false
-    const once = (): void => {
-      if (isDone) return
-      isDone = true
-      forgo()
-      run()
-    }
-    const forgo = this.#clock.after(NOTIFY_MAX_MS, once)
-    what(once)
   }
 
   endTurnSoon(): void {

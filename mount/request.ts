@@ -1,8 +1,10 @@
 import { EINVAL, fail } from '../lib/base/errno.js'
 import type { ByteRange } from '../lib/base/ids.js'
-import type { Caller } from '../lib/share/context.js'
 import type { BufferPool } from '../lib/ports.js'
+import type { Caller } from '../lib/share/context.js'
 import {
+  getAlias,
+  getNode,
   HEADER_GID,
   HEADER_LENGTH,
   HEADER_NODE,
@@ -84,7 +86,21 @@ export class Request {
 
   /** The inode number that the request is about. */
   get node(): number {
-    return getWords(this.words, this.#header + HEADER_NODE)
+    return getNode(this.words, this.#header + HEADER_NODE)
+  }
+
+  /** Which of its aliases the kernel means. */
+  get alias(): number {
+    return getAlias(this.words, this.#header + HEADER_NODE)
+  }
+
+  /** The inode number in the argument at this word. */
+  nodeAt(word: number): number {
+    return getNode(this.words, this.args + word)
+  }
+
+  aliasAt(word: number): number {
+    return getAlias(this.words, this.args + word)
   }
 
   /** The 32-bit argument at this word. */

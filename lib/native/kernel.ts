@@ -60,6 +60,10 @@ export class FuseKernel implements Kernel {
     this.#session?.answerAll(error)
   }
 
+  /**
+   * Tells the kernel to drop what it caches (FUSE_NOTIFY_*). It may wait for a lock that an open request holds: no
+   * reply may ever wait for `done`, which gets 0 or a negative errno (−ENOENT for what the kernel does not know).
+   */
   notify(code: number, bytes: Uint8Array, done: (error: number) => void): void {
     if (this.#session === undefined) queueMicrotask(() => done(-ENOTCONN))
     else this.#session.notify(code, bytes, done)

@@ -71,9 +71,6 @@ export const OP = {
   COPY_FILE_RANGE_64: 53,
 } as const
 
-/** Tells the kernel to drop a name; see {@link invalidEntry}. */
-export const NOTIFY_INVAL_ENTRY = 3
-
 /** Operations that came after the oldest protocol that is served, and the minor version that brought them. */
 export const OP_SINCE: ReadonlyMap<number, number> = new Map([
   [OP.TMPFILE, 37],
@@ -194,6 +191,24 @@ export function putAttrOut(words: Uint32Array, at: number, inode: Attributes, ti
   return ATTR_OUT_BYTES
 }
 
+/** How many inodes the kernel may take one of ours for: which of them stands above the 53 bits of its number. */
+export const ALIASES = 1 << 11
+const ALIAS_SHIFT = 21
+
+/** The inode number of a nodeid. */
+export function getNode(words: Uint32Array, at: number): number {
+  return ((words[at + 1] as number) & ((1 << ALIAS_SHIFT) - 1)) * 2 ** 32 + (words[at] as number)
+}
+
+export function getAlias(words: Uint32Array, at: number): number {
+  return (words[at + 1] as number) >>> ALIAS_SHIFT
+}
+
+/** Of the entry that {@link putEntryOut} has put there. */
+export function putAlias(words: Uint32Array, at: number, alias: number): void {
+  words[at + 1] = ((words[at + 1] as number) | (alias << ALIAS_SHIFT)) >>> 0
+}
+
 /** struct fuse_entry_out, 128 bytes. */
 export function putEntryOut(words: Uint32Array, at: number, inode: Attributes, timeouts: Timeouts): number {
   putWords(words, at, inode.number)
@@ -305,14 +320,3 @@ export function putDirent(
 }
 
 export const direntBytes = (nameBytes: number): number => (DIRENT_HEAD_BYTES + nameBytes + 7) & ~7
-
-/** The message of {@link NOTIFY_INVAL_ENTRY}: directory (8 bytes), length of the name (4), flags (4), name, NUL. */
-export function invalidEntry(parent: number, name: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(16 + name.length + 1)
-  const words = new Uint32Array(4)
-  putWords(words, 0, parent)
-  words[2] = name.length
-  bytes.set(new Uint8Array(words.buffer))
-  bytes.set(name, 16)
-  return bytes
-}

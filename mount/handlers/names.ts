@@ -1,5 +1,5 @@
 import { ENOENT } from '../../lib/base/errno.js'
-import type { ByteRange } from '../../lib/base/ids.js'
+import { type ByteRange, ROOT_INODE } from '../../lib/base/ids.js'
 import { isDirectory, S_IFDIR } from '../../lib/base/mode.js'
 import { type Done, PENDING } from '../../lib/ports.js'
 import { RENAME_EXCHANGE } from '../../lib/share/remove.js'
@@ -10,9 +10,8 @@ import {
   ENTRY_OUT_BYTES,
   FOPEN_CACHE_DIR,
   FOPEN_KEEP_CACHE,
-  invalidEntry,
-  NOTIFY_INVAL_ENTRY,
   OP,
+  putAlias,
   putDirent,
   putEntryOut,
   putNegativeEntryOut,
@@ -34,41 +33,25 @@ function entry(mount: Mount, request: Request, run: (done: Done) => number): num
   })
 }
 
-/** "." or "..". */
-const isDot = ({ bytes, offset, length }: ByteRange): boolean =>
-  length <= 2 && bytes.subarray(offset, offset + length).every((byte) => byte === DOT)
+const copyOf = ({ bytes, offset, length }: ByteRange): Uint8Array => bytes.slice(offset, offset + length)
 
-/**
- * {@link entry} of what may be a directory that another node has moved: see DirectoryPlaces. The reply waits for the
- * kernel to drop the old place, but not for long: the kernel may wait for this reply to do so.
- */
+/** {@link entry} of what may be a directory that other nodes move: see DirectoryPlaces. */
 function entryInPlace(mount: Mount, request: Request, name: ByteRange, run: (done: Done) => number): number {
-  const { fs, settings, places, kernel } = mount
-  const { words, body, slot, node: parent } = request
-  const bytes = request.memory.slice(name.offset, name.offset + name.length)
-  const encode = (result: number, answer: (error: number, bodyBytes: number) => number): number => {
-    if (result < 0) return answer(result, 0)
+  const { fs, settings, places } = mount
+  const { words, body, node: parent, alias: ofParent } = request
+  const [bytes, since] = [copyOf(name), places.now]
+  const dots = bytes.length <= 2 && bytes.every((byte) => byte === DOT) ? bytes.length : 0
+  const aliasOf = (number: number): number => {
+    if (dots === 0) return places.tell(number, { parent, alias: ofParent, name: bytes }, since)
+    const alias = places.tellAgain(number)
+    return dots === 1 ? ofParent : alias
+  }
+  return settle(mount, request, run, () => {
     const { found } = fs
     fs.hold(found)
-    const bodyBytes = putEntryOut(words, body, found, settings.timeouts)
-    const old = isDirectory(found.mode) ? places.tell(found.number, parent, bytes) : undefined
-    if (old === undefined) return answer(0, bodyBytes)
-    const message = invalidEntry(old.parent, old.name)
-    mount.soonAfter(
-      (done) => kernel.notify(NOTIFY_INVAL_ENTRY, message, done),
-      () => mount.finish(slot, 0, bodyBytes, 0),
-    )
-    return ASYNC
-  }
-  const finish = (error: number, bodyBytes: number): number => {
-    mount.finish(slot, error, bodyBytes, 0)
-    return ASYNC
-  }
-  const result = run((late) => encode(late, finish))
-  if (result === PENDING) return ASYNC
-  return encode(result, (error, bodyBytes) => {
-    request.bodyBytes = bodyBytes
-    return error
+    const length = putEntryOut(words, body, found, settings.timeouts)
+    if (isDirectory(found.mode) && found.number !== ROOT_INODE) putAlias(words, body, aliasOf(found.number))
+    return length
   })
 }
 
@@ -78,10 +61,9 @@ function lookup(mount: Mount, request: Request): number {
   const { words, body } = request
   const { timeouts } = settings
   const name = request.name(0)
-  if (settings.shared && !isDot(name)) {
-    return entryInPlace(mount, request, name, (done) => fs.lookup(request.node, name, done))
-  }
-  if (timeouts.entrySeconds === 0) return entry(mount, request, (done) => fs.lookup(request.node, name, done))
+  const look = (done: Done): number => fs.lookup(request.node, name, done)
+  if (settings.shared) return entryInPlace(mount, request, name, look)
+  if (timeouts.entrySeconds === 0) return entry(mount, request, look)
   const known = (result: number): number => (result === -ENOENT ? 1 : result)
   const encode = (result: number): number => {
     if (result === 1) return putNegativeEntryOut(words, body, timeouts)
@@ -92,16 +74,31 @@ function lookup(mount: Mount, request: Request): number {
   return settle(mount, request, run, encode)
 }
 
+/** Runs an operation and says to `ended` how it ended, however that comes. */
+function endedBy(ended: Done, done: Done, run: (done: Done) => number): number {
+  try {
+    const result = run((late) => {
+      ended(late)
+      done(late)
+    })
+    if (result !== PENDING) ended(result)
+    return result
+  } catch (error) {
+    ended(-1)
+    throw error
+  }
+}
+
 function rename(mount: Mount, request: Request, argumentBytes: number, flags: number): number {
-  const { node: parent, memory } = request
-  const [from, newParent, to] = [request.name(argumentBytes), request.u64(0), request.secondName()]
-  const run = (done: Done): number => mount.fs.rename(parent, from, newParent, to, flags, done)
-  if (!mount.settings.shared) return bare(mount, request, run)
-  const old = { parent, name: memory.slice(from.offset, from.offset + from.length) }
-  const place = { parent: newParent, name: memory.slice(to.offset, to.offset + to.length) }
-  return settle(mount, request, run, () => {
-    mount.places.rename(old, place, (flags & RENAME_EXCHANGE) !== 0)
-    return 0
+  const { fs, places, settings } = mount
+  const { node: parent, alias } = request
+  const [from, newParent, to] = [request.name(argumentBytes), request.nodeAt(0), request.secondName()]
+  if (!settings.shared) return bare(mount, request, (done) => fs.rename(parent, from, newParent, to, flags, done))
+  const old = { parent, alias, name: copyOf(from) }
+  const place = { parent: newParent, alias: request.aliasAt(0), name: copyOf(to) }
+  return bare(mount, request, (done) => {
+    const ended = places.rename(old, place, (flags & RENAME_EXCHANGE) !== 0)
+    return endedBy(ended, done, (finish) => fs.rename(parent, from, newParent, to, flags, finish))
   })
 }
 
@@ -187,7 +184,8 @@ export const nameHandlers: HandlerGroup = (mount) => {
       OP.LINK,
       {
         argumentBytes: 10,
-        run: (request) => entry(mount, request, (done) => fs.link(request.u64(0), request.node, request.name(8), done)),
+        run: (request) =>
+          entry(mount, request, (done) => fs.link(request.nodeAt(0), request.node, request.name(8), done)),
       },
     ],
     [

@@ -1,5 +1,6 @@
 import { EPROTO } from '../../lib/base/errno.js'
 import {
+  getNode,
   INIT,
   INIT_EXT_SINCE,
   INIT_HIGH,
@@ -137,7 +138,7 @@ export const sessionHandlers: HandlerGroup = (mount) => {
           const count = Math.min(request.u32(0), Math.floor((request.argumentBytes - 8) / 16))
           for (let i = 0; i < count; i++) {
             const at = request.args + 2 + i * 4
-            forget(getWords(request.words, at), getWords(request.words, at + 2))
+            forget(getNode(request.words, at), getWords(request.words, at + 2))
           }
           return NO_REPLY
         },

@@ -26,8 +26,6 @@ export interface Mount {
   finish(slot: number, error: number, bodyBytes: number, dataBytes: number): void
   /** A signal has come for whoever asked this; see INTERRUPT. */
   interrupted(unique: string): void
-  /** Runs it once `what` has called back, or a moment later where that takes long. */
-  soonAfter(what: (done: () => void) => void, run: () => void): void
   /** Commits what was changed outside of a turn by an operation that goes on: what waits for the commit would hang. */
   endTurnSoon(): void
 }

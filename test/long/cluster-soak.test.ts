@@ -2,7 +2,8 @@
 import t from 'tap'
 import { runSoak } from '../mount/soak-run.js'
 
+const PAUSE_MS = 10_000
 const seconds = Number(process.env['CHFS_SOAK_SECONDS'] ?? 600)
 const seed = Number(process.env['CHFS_SOAK_SEED'] ?? Date.now() % 2 ** 31)
 
-t.test('a soak', (t) => runSoak(t, seconds, seed))
+t.test('a soak', (t) => runSoak(t, seconds, seed, PAUSE_MS))

@@ -31,10 +31,12 @@ class Killer {
   readonly figures: Figures = { kills: 0, stops: 0 }
   readonly #nodes: readonly TestMount[]
   readonly #chance: Prng
+  readonly #pauseMs: number
   #ended = false
 
-  constructor(nodes: readonly TestMount[], seed: number) {
+  constructor(nodes: readonly TestMount[], seed: number, pauseMs: number) {
     this.#nodes = nodes
+    this.#pauseMs = pauseMs
     this.#chance = new Prng(seed)
   }
 
@@ -45,11 +47,11 @@ class Killer {
 
   async run(seconds: number): Promise<void> {
     for (let end = Date.now() + seconds * 1000; ; ) {
-      await sleep(2000 + this.#chance.below(8000))
+      await sleep(this.#pauseMs / 5 + this.#chance.below((this.#pauseMs * 4) / 5))
       if (this.#ended || Date.now() > end) return
       const first = this.#chance.below(NODES)
       const node = this.#nodes[first] as TestMount
-      const what = this.#chance.below(10)
+      const what = this.figures.kills === 0 ? 5 : this.#chance.below(10)
       if (what < 3) await this.#stop(node)
       else if (what < 8) await this.#killAndMount([node])
       else await this.#killAndMount([node, this.#nodes[(first + 1) % NODES] as TestMount])
@@ -90,7 +92,10 @@ function startWorkers(t: Test): Driver[] {
   return Array.from({ length: WORKERS }, () => server.driver('/'))
 }
 
-export async function runSoak(t: Test, seconds: number, seed: number): Promise<void> {
+/**
+ * `pauseMs` is what the killer waits at most from one trouble to the next; the first one is a kill, and comes within it.
+ */
+export async function runSoak(t: Test, seconds: number, seed: number, pauseMs: number): Promise<void> {
   t.comment(`seed ${seed}, ${seconds} s`)
   const cluster = await TestCluster.start(t, NODES, {
     options: ['chunk=64KiB', `timeo=${TIMEO_SECONDS}`],
@@ -99,6 +104,8 @@ export async function runSoak(t: Test, seconds: number, seed: number): Promise<v
   const workers = startWorkers(t)
   const { sys } = cluster.node(0).driver()
   for (const place of PLACES) await sys.mkdir(place)
+  await sys.put('log', '')
+  await sys.put('current', 'da39a3ee5e6b4b0d3255bfef95601890afd80709\n')
   const mounts = cluster.nodes.map(({ mountpoint }) => mountpoint)
   const all = (name: string, args: unknown[], timeoutMs = GRACE_MS): Promise<unknown[]> =>
     Promise.all(
@@ -107,7 +114,7 @@ export async function runSoak(t: Test, seconds: number, seed: number): Promise<v
       ),
     )
   await all('soak_begin', [seed, PLACES])
-  const killer = new Killer(cluster.nodes, seed)
+  const killer = new Killer(cluster.nodes, seed, pauseMs)
   let counts: Record<string, number>[] = []
   for (let left = seconds; left > 0; left -= ROUND_SECONDS) {
     const round = Math.min(left, ROUND_SECONDS)

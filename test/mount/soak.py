@@ -5,6 +5,7 @@ done is not known: the names and files that it concerns are left alone until set
 of them has to be in one of the states that the call allows, and everything else in the one state that was acknowledged.
 """
 import errno
+import hashlib
 import os
 import time
 
@@ -22,6 +23,10 @@ def written(old, offset, data):
         new.extend(bytes(offset - len(new)))
     new[offset:offset + len(data)] = data
     return new
+
+
+def published(rest):
+    return hashlib.sha1(rest).hexdigest().encode() + b'\n' + rest
 
 
 class Worker(Known):
@@ -159,7 +164,7 @@ class Worker(Known):
             return
         if any(name.startswith(path + '/') for name in self.names):
             try:
-                self.again_when_stale(lambda: os.rmdir(path, dir_fd=self.root(node)))
+                os.rmdir(path, dir_fd=self.root(node))
             except OSError as failure:
                 if failure.errno in GONE:
                     self.lose(node)
@@ -224,14 +229,51 @@ class Worker(Known):
         def settle(node):
             if not self.exists(node, old):
                 self.move(old, new)
-        # As mv(1) does; the kernel cannot rename what it finds in another place than it knew for the first time.
-        if not self.exists(node, old):
-            raise Wrong(f'{old} is not there on node {node}')
         root = self.root
         self.call(node, f'rename {old} {new}', lambda: os.rename(old, new, src_dir_fd=root(node), dst_dir_fd=root(node)),
                   concerned, settle)
         self.move(old, new)
         self.absent(old)
+
+    # What all workers change at once.
+
+    def log(self, node):
+        """A record at the end of a file that all append to."""
+        self.serial += 1
+        record = b'%d.%d %s\n' % (self.who, self.serial, b'x' * self.chance.choice((0, 40, 300, 1500)))
+        fd = self.open(node, 'log', os.O_WRONLY | os.O_APPEND)
+        self.told[self.serial] = (record, False)
+        try:
+            count = self.call(node, f'append of record {self.who}.{self.serial}', lambda: os.write(fd, record))
+        finally:
+            self.close(fd)
+        if count != len(record):
+            raise Wrong(f'append of record {self.who}.{self.serial} on node {node}: only {count}')
+        self.told[self.serial] = (record, True)
+
+    def publish(self, node):
+        """A new file takes the name that all look at."""
+        self.serial += 1
+        path = f'{self.chance.choice(self.places)}/p{self.who}.{self.serial}'
+        rest = self.bytes()
+        self.strays.append(path)
+        fd = self.open(node, path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            self.call(node, f'write {path}', lambda: os.write(fd, published(rest)))
+        finally:
+            self.close(fd)
+        root = self.root
+        self.call(node, f'publish {path}', lambda: os.rename(path, 'current', src_dir_fd=root(node), dst_dir_fd=root(node)))
+        self.strays.remove(path)
+
+    def look(self, node):
+        fd = self.open(node, 'current', os.O_RDONLY)
+        try:
+            found = self.call(node, 'read of the published file', lambda: self.all_of(fd))
+        finally:
+            self.close(fd)
+        if found != published(found.partition(b'\n')[2]):
+            raise Wrong(f'what is published is not whole on node {node}: {len(found)} bytes, {found[:60]}')
 
     # The looks.
 
@@ -256,7 +298,7 @@ class Worker(Known):
     def run(self, seconds):
         actions = {
             'create': 3, 'write': 6, 'append': 4, 'truncate': 1, 'fsync': 1, 'mkdir': 1, 'rmdir': 1, 'unlink': 2, 'link': 1,
-            'rename': 3, 'read': 4, 'read_open': 2, 'list': 1,
+            'rename': 3, 'read': 4, 'read_open': 2, 'list': 1, 'log': 4, 'publish': 1, 'look': 1,
         }
         end = time.monotonic() + seconds
         while time.monotonic() < end:

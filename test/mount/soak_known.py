@@ -49,6 +49,10 @@ class Known:
         # Each a set of names, and what finds out which of the possible states is there.
         self.doubts = []
         self.serial = 0
+        # Records that were to go into the common log, and whether they are known to be there.
+        self.told = {}
+        # Files that were made to be published, and perhaps were.
+        self.strays = []
         self.counts = collections.Counter()
 
     # What is asked of which node.
@@ -84,7 +88,7 @@ class Known:
     def call(self, node, what, function, names=(), settle=None):
         """The result; a call that is cut off leaves `names` in doubt."""
         try:
-            return self.again_when_stale(function)
+            return function()
         except OSError as failure:
             if failure.errno not in CUT_OFF:
                 raise Wrong(f'{what} on node {node}: {failure}') from failure
@@ -94,18 +98,6 @@ class Known:
             if failure.errno in GONE:
                 self.lose(node)
             raise CutOff(what) from failure
-
-    def again_when_stale(self, function):
-        """Where other nodes have moved a directory, the kernel may give up its walk through a busy place."""
-        for _ in range(1000):
-            try:
-                return function()
-            except OSError as failure:
-                if failure.errno != errno.ESTALE:
-                    raise
-                self.counts['stale'] += 1
-                time.sleep(0.01)
-        return function()
 
     def change(self, handle, what, function, settle):
         """As call(); what then is in a file without a name nobody can know any more."""
@@ -239,9 +231,39 @@ class Known:
             except Wrong as wrong:
                 raise Wrong(f'{wrong} (in doubt since {what})') from wrong
             self.doubts.pop(0)
+        while self.strays:
+            self.call(0, f'unlink {self.strays[0]}', lambda: self.remove(0, self.strays[0]))
+            self.strays.pop(0)
+        self.compare_log(self.chance.randrange(len(self.mounts)))
         for node in range(len(self.mounts)):
             for path, entry in self.names.items():
                 if isinstance(entry, File):
                     self.expect(node, path, entry.data, len(entry.names))
             for place in self.places + [path for path, entry in self.names.items() if isinstance(entry, Directory)]:
                 self.compare_listing(node, place)
+
+    def remove(self, node, path):
+        try:
+            os.unlink(path, dir_fd=self.root(node))
+        except FileNotFoundError:
+            pass
+
+    def compare_log(self, node):
+        """Every acknowledged record is there once and whole, and what was cut off at most once."""
+        fd = self.open(node, 'log', os.O_RDONLY)
+        try:
+            lines = self.call(node, 'read of the log', lambda: self.all_of(fd)).splitlines(keepends=True)
+        finally:
+            self.close(fd)
+        found = [line for line in lines if line.startswith(b'%d.' % self.who)]
+        wanted, doubtful = [], {record for record, is_sure in self.told.values() if not is_sure}
+        seen = set(found)
+        for record, is_sure in self.told.values():
+            if is_sure or record in seen:
+                wanted.append(record)
+        if found != wanted:
+            at = next((at for at, (a, b) in enumerate(zip(found, wanted)) if a != b), min(len(found), len(wanted)))
+            raise Wrong(f'log on node {node}: {len(found)} records for {len(wanted)}, at {at} '
+                        f'{[line[:20] for line in found[at:at + 3]]} for {[line[:20] for line in wanted[at:at + 3]]}, '
+                        f'in doubt {[record[:20] for record in doubtful]}')
+        self.told = {serial: (record, True) for serial, (record, _) in self.told.items() if record in seen}

@@ -33,7 +33,7 @@ export const STORMS: Readonly<Record<string, Storm>> = {
     prepare: async ({ sys }, place) => {
       for (const name of ['a', 'b']) await sys.mkdir(`${place}/${name}`)
     },
-    work: (place, who, over) => ['churn', [place, who, 0, THREADS, true, over]],
+    work: (place, who, over) => ['churn', [place, who, 0, THREADS, over]],
     check: (place) => ['fits', [place]],
     end: (place) => ['agree', [place]],
   },

@@ -1,4 +1,3 @@
-import { ENOENT } from '../../lib/base/errno.js'
 import { type BufferPool, type Kernel, NO_REQUEST } from '../../lib/ports.js'
 import { HEADER_LENGTH, HEADER_NODE, HEADER_OPCODE, OP, REQUEST_OFFSET } from '../../lib/wire/kernel.js'
 import { putWords } from '../../lib/wire/records.js'
@@ -114,10 +113,6 @@ export class FakeKernel implements Kernel {
   answer(ticket: number, error: number): void {
     if (!this.parked.delete(ticket)) throw new Error(`ticket ${ticket} is not open`)
     this.replies.push({ error, body: new Uint8Array(0), data: new Uint8Array(0) })
-  }
-
-  notify(_code: number, _bytes: Uint8Array, done: (error: number) => void): void {
-    done(-ENOENT)
   }
 
   abandon(slot: number, error: number): void {
