@@ -398,7 +398,7 @@ export class ClusterDriver {
       const { result } = call
       if (result === -EIO && this.#troubles.mayFail) return
       if (result === -ENOSPC && this.#troubles.isFull) return
-      if (result === -ESTALE && this.#mayBeGone(opening.number)) return
+      if (result === -ESTALE && (this.#mayBeGone(opening.number) || this.#troubles.storeFails)) return
       // What the power has taken away of it meanwhile is not known.
       if (start > this.#powerCut) for (const change of changes) change.end = end
       ended(call, start, end)
@@ -971,6 +971,7 @@ function created(
   if (existing === undefined || exclusive) {
     const errors = model.errorsOfNew(parent, name)
     if (errors.length > 0) return errors
+    if (model.get(number) !== undefined) return [0]
     model.make(parent, name, number, false)
     return model.open(number)
   }
