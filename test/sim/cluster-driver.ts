@@ -933,7 +933,7 @@ export class ClusterDriver {
     }
     // A client that has died comes back as another one; what it had open is kept for it for a while.
     this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
-    const left = this.world.leftovers()
+    const left = this.world.leftovers(this.#troubles.storeHasFailed)
     this.#check(left.length === 0, `in the end there are still ${left.join(', ')}`)
     this.#trace(`slowest ${this.slowestMs} ms`)
   }

@@ -16,6 +16,8 @@ export class Troubles {
   isFull = false
   /** Some store has failed: what was begun on what is undone says so in its own way. */
   storeFails = false
+  /** The same, in any round. */
+  storeHasFailed = false
   onPowerCut: () => void = () => undefined
   readonly #world: ClusterWorld
   readonly #prng: Prng
@@ -87,7 +89,7 @@ export class Troubles {
       case 'store':
         this.#trace(`  the store of ${member.index} fails`)
         this.#world.failStore(member)
-        this.storeFails = true
+        this.storeFails = this.storeHasFailed = true
         break
       case 'clock':
         node.clock.skewMs = this.#prng.below(2 * JUMP_MS) - JUMP_MS
