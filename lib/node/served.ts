@@ -110,6 +110,10 @@ export class Served {
       ...{ holders, truncations: this.#truncations, appends: this.#appends, leftovers: this.#leftovers },
     })
     this.#departures = new Departures(share, router, turn, clock)
+    // What was answered here in a turn that is undone has not happened: nobody here may rest on it.
+    turn.onEnd((failure) => {
+      if (failure < 0) router.sessionChanged(self)
+    })
     this.#graves = new Graves(serving)
     this.#opens = new OpenServices(serving, this.#leases)
     new LockServices(serving, this.#leases)

@@ -61,6 +61,8 @@ interface Opening {
   readonly handle: number
   /** Somebody waits for a lock through it. */
   isWaiting: boolean
+  /** Calls about its locks that are under way: two of one owner have no order. */
+  lockCalls: number
 }
 
 export class ClusterDriver {
@@ -315,7 +317,7 @@ export class ClusterDriver {
 
   #opened(client: NamesClient, number: number): void {
     const { incarnation } = client.node
-    this.#openings.push({ client, incarnation, number, handle: ++this.#handles, isWaiting: false })
+    this.#openings.push({ client, incarnation, number, handle: ++this.#handles, isWaiting: false, lockCalls: 0 })
   }
 
   #beginOther(client: NamesClient): void {
@@ -398,7 +400,7 @@ export class ClusterDriver {
       const { result } = call
       if (result === -EIO && this.#troubles.mayFail) return
       if (result === -ENOSPC && this.#troubles.isFull) return
-      if (result === -ESTALE && this.#mayBeGone(opening.number)) return
+      if (result === -ESTALE && (this.#mayBeGone(opening.number) || this.#troubles.storeFails)) return
       // What the power has taken away of it meanwhile is not known.
       if (start > this.#powerCut) for (const change of changes) change.end = end
       ended(call, start, end)
@@ -592,7 +594,7 @@ export class ClusterDriver {
   }
 
   #lock(opening: Opening): void {
-    if (opening.isWaiting || opening.client.node.fs.isLost(opening.handle)) return
+    if (opening.lockCalls > 0 || opening.client.node.fs.isLost(opening.handle)) return
     const kind = this.#prng.pick(KINDS)
     const [start, end] =
       kind === 'flock'
@@ -627,6 +629,7 @@ export class ClusterDriver {
   }
 
   #unlock(opening: Opening): void {
+    if (opening.lockCalls > 0) return
     const kind = this.#prng.pick(KINDS)
     const lock: Lock = { ...lockOf(opening), type: F_UNLCK, start: 0, end: LOCK_END }
     this.#ledger(opening.number, kind).giveUpAll(lock.owner)
@@ -652,10 +655,12 @@ export class ClusterDriver {
     const end = waits ? (): void => undefined : this.#begin(opening.client.node, text)
     if (waits) this.#trace(`  ${text} …`)
     if (waits) opening.isWaiting = true
+    opening.lockCalls++
     opening.client.begin(run, ({ resultOrError: result }) => {
       end()
       this.#trace(`  ${text}: ${result}`)
       if (waits) opening.isWaiting = false
+      opening.lockCalls--
       // It comes too late: all are about to give up what they have.
       if (waits && this.#isUnlocking) opening.client.node.clock.after(0, () => this.#giveUpBoth(opening))
       if (result === -EIO && this.#troubles.mayFail) return
@@ -933,7 +938,7 @@ export class ClusterDriver {
     }
     // A client that has died comes back as another one; what it had open is kept for it for a while.
     this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
-    const left = this.world.leftovers()
+    const left = this.world.leftovers(this.#troubles.storeHasFailed)
     this.#check(left.length === 0, `in the end there are still ${left.join(', ')}`)
     this.#trace(`slowest ${this.slowestMs} ms`)
   }
@@ -971,6 +976,7 @@ function created(
   if (existing === undefined || exclusive) {
     const errors = model.errorsOfNew(parent, name)
     if (errors.length > 0) return errors
+    if (model.get(number) !== undefined) return [0]
     model.make(parent, name, number, false)
     return model.open(number)
   }

@@ -12,6 +12,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [661504386, 'a lock of a client was given to somebody else when its member started anew'],
   [39, 'a change time ran back where a clock had been ahead before a restart'],
   [662744170, 'a lock was given to a process that had died while it was waited to know who has which'],
+  [662940694, 'the node of an inode read up to a size that its own store had failed to commit'],
 ]
 const FIXED_SEEDS = 20
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 40)

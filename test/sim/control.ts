@@ -20,6 +20,8 @@ export class SimControlNetwork {
   delayMsMax = 5
   /** Connections that were opened, by the names of the two nodes in their order. */
   readonly opened = new Map<string, number>()
+  /** Messages that were sent, and their bytes, by the name of the node. */
+  readonly sent = new Map<string, { messages: number; bytes: number }>()
   readonly clock: Clock
   readonly prng: Prng
 
@@ -189,7 +191,13 @@ class End implements ControlConnection {
 
   send(message: Uint8Array): void {
     assert(message.length <= CONTROL_BYTES_MAX, 'a control message is not too long')
-    if (!this.#isClosing && !this.isGone) this.#post(message.slice())
+    if (this.#isClosing || this.isGone) return
+    const sent = this.#network.sent.get(this.#owner.node) ?? { messages: 0, bytes: 0 }
+    this.#network.sent.set(this.#owner.node, {
+      messages: sent.messages + 1,
+      bytes: sent.bytes + message.length,
+    })
+    this.#post(message.slice())
   }
 
   close(): void {
