@@ -124,7 +124,7 @@ export class RpcClient {
     else if (peers.every((number) => this.isUp(number))) done(0)
     else {
       const away = peers.filter((number) => !this.isUp(number))
-      const endsMs = Math.min(...away.map((number) => this.#patienceEnds(this.#peer(number))))
+      const endsMs = Math.min(...away.map((number) => this.#whenUpEnds(this.#peer(number))))
       const end = (error: number): void => {
         cancel?.()
         this.#waits.delete(wait)
@@ -212,6 +212,11 @@ export class RpcClient {
   #patienceEnds(peer: Peer): number {
     peer.awaySinceMs ??= this.#clock.monotonicMs()
     return peer.awaySinceMs + this.#settings.timeoutMs
+  }
+
+  /** One that is back, and with which a session is being opened, is waited for anew. */
+  #whenUpEnds(peer: Peer): number {
+    return peer.channel === 0 ? this.#patienceEnds(peer) : this.#clock.monotonicMs() + this.#settings.timeoutMs
   }
 
   #peer(number: number): Peer {
