@@ -811,7 +811,7 @@ export class ClusterDriver {
   /** Closes what a power cut has taken away; the rest is what is open, also by calls that seem not to have happened. */
   #dropGone(): void {
     this.#openings = this.#openings.filter((opening) => {
-      if (this.#model.get(opening.number) !== undefined) return true
+      if (this.#model.get(opening.number) !== undefined && !this.#isGone(opening)) return true
       this.#check(this.#mayBeGone(opening.number), `${opening.number} is open, and is gone`)
       this.#close(opening)
       return false
@@ -819,6 +819,15 @@ export class ClusterDriver {
     for (const { number } of [...this.#model.inodes.values()]) {
       this.#model.setOpens(number, this.#openings.filter((opening) => opening.number === number).length)
     }
+  }
+
+  /** That a file lost its name, or that it was never made, looks the same in the tree: only who has it open can tell. */
+  #isGone({ client, number }: Opening): boolean {
+    if (this.#model.path(number) !== undefined || !this.#mayBeGone(number)) return false
+    const { result } = this.#files.now((ended) =>
+      this.#files.getxattr(client.node as MeetingNode, number, XATTR, ended),
+    )
+    return result === -ESTALE
   }
 
   /** Whoever can see the file sees the same. */
