@@ -27,10 +27,17 @@ export interface DataRunOptions {
   readonly trace?: (line: string) => void
 }
 
+type Times = NonNullable<FileCall['times']>
+
 interface File {
   readonly name: string
   readonly oracle: FileOracle
+  /** What stat(2) has said of its times, and when. */
+  looks: { readonly end: number; readonly times: Times }[]
 }
+
+const isBefore = ([seconds, nanoseconds]: readonly [number, number], than: readonly [number, number]): boolean =>
+  seconds < than[0] || (seconds === than[0] && nanoseconds < than[1])
 
 export class DataDriver {
   readonly world: DataWorld
@@ -55,7 +62,7 @@ export class DataDriver {
     this.#files = new Files(this.world)
     for (const name of ['a', 'b']) {
       this.world.create(this.#node(), name)
-      this.#all.push({ name, oracle: new FileOracle() })
+      this.#all.push({ name, oracle: new FileOracle(), looks: [] })
     }
     this.world.wait(this.world.node(0), (done) => this.world.node(0).fs.syncfs(done))
   }
@@ -80,6 +87,7 @@ export class DataDriver {
         this.#restartAll()
         this.world.until(() => this.#inFlight < concurrency)
       }
+      if (this.#prng.oneIn(10)) this.#node().clock.skewSeconds = (this.#prng.below(41) - 20) * 3600
       this.#call()
       for (let steps = this.#prng.below(12); steps > 0; steps--) this.world.clock.step()
       if (trouble !== 'none' && this.#prng.oneIn(8)) this.#makeTrouble()
@@ -346,7 +354,8 @@ export class DataDriver {
   }
 
   #stat(): void {
-    const { oracle, name } = this.#prng.pick(this.#all)
+    const file = this.#prng.pick(this.#all)
+    const { oracle, name } = file
     const node = this.#node()
     const number = this.#find(node, name)
     if (number === 0) return
@@ -356,12 +365,27 @@ export class DataDriver {
       what,
       undefined,
       (ended) => this.#files.stat(node, number, ended),
-      ({ result, size }, start, end) => {
+      ({ result, size, times }, start, end) => {
         this.#check(result === 0, `${what}: ${result}`)
+        this.#checkTimes(file, times as Times, start, end, what)
         this.#check(oracle.allows(ABSENT, size, start, end), `${what}: ${size} is too short`)
         if (size > 0) this.#check(oracle.allowsPresence(size - 1, start, end), `${what}: ${size} is too long`)
       },
     )
+  }
+
+  /** No time of an inode is earlier than what somebody has seen before, whatever the clocks say. */
+  #checkTimes(file: File, times: Times, start: number, end: number, what: string): void {
+    // The power may have taken the change away that somebody has seen.
+    file.looks = file.looks.filter((look) => look.end > this.#powerCut)
+    for (const look of file.looks) {
+      if (look.end >= start) continue
+      for (const [index, time] of times.entries()) {
+        const before = look.times[index] as Times[number]
+        this.#check(!isBefore(time, before), `${what}: ${index === 0 ? 'ctime' : 'mtime'} ${time} after ${before}`)
+      }
+    }
+    if (start > this.#powerCut) file.looks.push({ end, times })
   }
 
   #fsync(): void {

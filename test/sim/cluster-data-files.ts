@@ -9,6 +9,8 @@ export interface FileCall {
   /** What was read, or the inode's size where that was asked for. */
   bytes: Uint8Array
   size: number
+  /** Its ctime and its mtime where that was asked for, in seconds and nanoseconds. */
+  times?: readonly (readonly [number, number])[]
 }
 
 type Ended = (call: FileCall) => void
@@ -69,7 +71,14 @@ export class Files {
   stat(node: DataNode, number: number, ended: Ended): void {
     const call: FileCall = { result: 0, bytes: new Uint8Array(0), size: 0 }
     const seen = (result: number): number => {
-      if (result === 0) call.size = node.fs.found.size
+      if (result === 0) {
+        const { size, ctime, ctimeNs, mtime, mtimeNs } = node.fs.found
+        call.size = size
+        call.times = [
+          [ctime, ctimeNs],
+          [mtime, mtimeNs],
+        ]
+      }
       return result
     }
     this.world.start(

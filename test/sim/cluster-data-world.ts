@@ -37,8 +37,9 @@ const named = (text: string) => {
 
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
-/** The clock of one process: with its end it forgets all timers. */
+/** The clock of one process, which may be wrong by some seconds: with its end it forgets all timers. */
 class LifeClock implements Clock {
+  skewSeconds = 0
   readonly #clock: SimClock
   #life = 0
 
@@ -47,7 +48,7 @@ class LifeClock implements Clock {
   }
 
   get seconds(): number {
-    return this.#clock.seconds
+    return this.#clock.seconds + this.skewSeconds
   }
 
   get nanoseconds(): number {
