@@ -1,12 +1,14 @@
 import type { Step } from '../chunk/then.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Turn } from '../meta/turn.js'
-import { PENDING } from '../ports.js'
+import { type Clock, type Done, PENDING } from '../ports.js'
 import type { FileHolders } from './holders.js'
 import type { Truncations } from './truncation.js'
 
 /** Files that are remembered: what there are more keep what they have until they grow. */
 const FILES_MAX = 4096
+/** Between the news of a file and the cut. */
+const PAUSE_MS = 1000
 
 /**
  * What writers have left beyond the sizes of files, since they died or failed between data and size, is never seen, but
@@ -20,22 +22,24 @@ export class Leftovers {
   readonly #holders: FileHolders
   readonly #truncations: Truncations
   readonly #turn: Turn
+  readonly #clock: Clock
   readonly #files = new Set<number>()
   /** Those of which a holder is away. */
   readonly #later = new Set<number>()
   #isBusy = false
 
-  constructor(meta: MetaStore, holders: FileHolders, truncations: Truncations, turn: Turn) {
+  constructor(meta: MetaStore, holders: FileHolders, truncations: Truncations, turn: Turn, clock: Clock) {
     this.#meta = meta
     this.#holders = holders
     this.#truncations = truncations
     this.#turn = turn
+    this.#clock = clock
   }
 
   /** Something may be left of these inodes. */
   add(numbers: Iterable<number>): void {
     for (const number of numbers) if (this.#files.size < FILES_MAX) this.#files.add(number)
-    this.#goOn()
+    this.#wait()
   }
 
   /** A member can be reached that could not before. */
@@ -45,36 +49,39 @@ export class Leftovers {
     this.add(due)
   }
 
-  #goOn(): void {
-    while (!this.#isBusy) {
-      const [number] = this.#files
-      if (number === undefined) return
-      this.#files.delete(number)
-      this.#cut(number)
-    }
+  /** Each cut makes those begin again who write to the file, so one that fails time after time must not stop them. */
+  #wait(): void {
+    if (this.#isBusy || this.#files.size === 0) return
+    this.#isBusy = true
+    this.#clock.after(PAUSE_MS, () => {
+      const due = [...this.#files]
+      this.#files.clear()
+      this.#goOn(due)
+      this.#turn.endSoon()
+    })
   }
 
-  #cut(number: number): void {
+  #goOn(due: number[]): void {
+    for (let number = due.pop(); number !== undefined; number = due.pop()) {
+      // Where it fails, a truncation that has begun is ended all the same.
+      if (this.#cut(number, () => this.#goOn(due)) === PENDING) return
+    }
+    this.#isBusy = false
+    this.#wait()
+  }
+
+  #cut(number: number, done: Done): number {
     const inode = this.#meta.find(number)
-    if (inode === undefined || !this.#holders.isInDoubt(inode)) return
+    if (inode === undefined || !this.#holders.isInDoubt(inode)) return 0
     if (!this.#holders.areUp(inode)) {
       if (this.#later.size < FILES_MAX) this.#later.add(number)
-      return
+      return 0
     }
     const clear: Step = (late) => {
       const present = this.#meta.find(number)
       const isDue = present !== undefined && this.#holders.isInDoubt(present) && this.#holders.areUp(present)
       return isDue ? this.#truncations.clear(number, late) : 0
     }
-    this.#isBusy = true
-    // Where it fails, a truncation that has begun is ended all the same.
-    const result = this.#truncations.exclusive(number, () => this.#ended(), clear)
-    this.#turn.endSoon()
-    if (result !== PENDING) this.#isBusy = false
-  }
-
-  #ended(): void {
-    this.#isBusy = false
-    this.#goOn()
+    return this.#truncations.exclusive(number, done, clear)
   }
 }

@@ -103,7 +103,7 @@ export class Served {
     const holders = new FileHolders(meta, router)
     this.#truncations = new Truncations({ share, holders, turn, clock, log })
     this.#appends = new Appends(meta, holders, this.#truncations)
-    this.#leftovers = new Leftovers(meta, holders, this.#truncations, turn)
+    this.#leftovers = new Leftovers(meta, holders, this.#truncations, turn, clock)
     const { positions } = parts
     const serving = new Serving({
       ...{ services, share, router, outgoing, sagas, stream, names, room, positions, pool, clock, turn, log },

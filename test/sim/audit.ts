@@ -1,5 +1,8 @@
 /** Compares everything there is with the model, and the records and files below with each other. */
+
+import type { InodeNumber } from '../../lib/base/ids.js'
 import { isDirectory, isSymlink } from '../../lib/base/mode.js'
+import { Inode } from '../../lib/meta/inode.js'
 import {
   getInode,
   getUint32BE,
@@ -12,8 +15,6 @@ import {
   KEY_ORPHAN,
   KEY_XATTR,
 } from '../../lib/wire/records.js'
-import { Inode } from '../../lib/meta/inode.js'
-import type { InodeNumber } from '../../lib/base/ids.js'
 import type { Bench } from './bench.js'
 import type { Crash } from './kv.js'
 import { isDirectoryNode, type Node, WINDOW_BYTES } from './model.js'

@@ -3,8 +3,8 @@
  * and to compare what it says.
  */
 import { EIO, ENOSPC, FsError } from '../../lib/base/errno.js'
-import { ROOT_INODE } from '../../lib/base/ids.js'
 import type { ByteRange } from '../../lib/base/ids.js'
+import { ROOT_INODE } from '../../lib/base/ids.js'
 import type { Inode } from '../../lib/meta/inode.js'
 import { type Done, PENDING } from '../../lib/ports.js'
 import { isDirectoryNode, Model, type Node } from './model.js'

@@ -4,7 +4,8 @@
  */
 import { EIO, ENXIO } from '../../lib/base/errno.js'
 import { SEEK_DATA, SEEK_HOLE } from '../../lib/chunk/store.js'
-import { Files, type FileCall } from './cluster-data-files.js'
+import type { NumberedInode } from '../../lib/wire/struct.js'
+import { type FileCall, Files } from './cluster-data-files.js'
 import { ABSENT, type Change, FileOracle } from './cluster-data-oracle.js'
 import { CHUNK_BYTES, type DataNode, DataWorld, PAYLOAD_BYTES } from './cluster-data-world.js'
 import { Prng } from './prng.js'
@@ -27,10 +28,23 @@ export interface DataRunOptions {
   readonly trace?: (line: string) => void
 }
 
+/** ctime and mtime, in seconds and nanoseconds. */
+type Times = readonly (readonly [number, number])[]
+
 interface File {
   readonly name: string
   readonly oracle: FileOracle
+  /** What stat(2) has said of its times, and when. */
+  looks: { readonly end: number; readonly times: Times }[]
 }
+
+const timesOf = ({ ctime, ctimeNs, mtime, mtimeNs }: NumberedInode): Times => [
+  [ctime, ctimeNs],
+  [mtime, mtimeNs],
+]
+
+const isBefore = ([seconds, nanoseconds]: readonly [number, number], than: readonly [number, number]): boolean =>
+  seconds < than[0] || (seconds === than[0] && nanoseconds < than[1])
 
 export class DataDriver {
   readonly world: DataWorld
@@ -55,7 +69,7 @@ export class DataDriver {
     this.#files = new Files(this.world)
     for (const name of ['a', 'b']) {
       this.world.create(this.#node(), name)
-      this.#all.push({ name, oracle: new FileOracle() })
+      this.#all.push({ name, oracle: new FileOracle(), looks: [] })
     }
     this.world.wait(this.world.node(0), (done) => this.world.node(0).fs.syncfs(done))
   }
@@ -80,6 +94,7 @@ export class DataDriver {
         this.#restartAll()
         this.world.until(() => this.#inFlight < concurrency)
       }
+      if (this.#prng.oneIn(10)) this.#node().clock.skewMs = (this.#prng.below(41) - 20) * 3_600_000
       this.#call()
       for (let steps = this.#prng.below(12); steps > 0; steps--) this.world.clock.step()
       if (trouble !== 'none' && this.#prng.oneIn(8)) this.#makeTrouble()
@@ -346,7 +361,8 @@ export class DataDriver {
   }
 
   #stat(): void {
-    const { oracle, name } = this.#prng.pick(this.#all)
+    const file = this.#prng.pick(this.#all)
+    const { oracle, name } = file
     const node = this.#node()
     const number = this.#find(node, name)
     if (number === 0) return
@@ -356,12 +372,27 @@ export class DataDriver {
       what,
       undefined,
       (ended) => this.#files.stat(node, number, ended),
-      ({ result, size }, start, end) => {
-        this.#check(result === 0, `${what}: ${result}`)
+      ({ result, size, inode }, start, end) => {
+        this.#check(result === 0 && inode !== undefined, `${what}: ${result}`)
+        this.#checkTimes(file, timesOf(inode as NumberedInode), start, end, what)
         this.#check(oracle.allows(ABSENT, size, start, end), `${what}: ${size} is too short`)
         if (size > 0) this.#check(oracle.allowsPresence(size - 1, start, end), `${what}: ${size} is too long`)
       },
     )
+  }
+
+  /** No time of an inode is earlier than what somebody has seen before, whatever the clocks say. */
+  #checkTimes(file: File, times: Times, start: number, end: number, what: string): void {
+    // The power may have taken the change away that somebody has seen.
+    file.looks = file.looks.filter((look) => look.end > this.#powerCut)
+    for (const look of file.looks) {
+      if (look.end >= start) continue
+      for (const [index, time] of times.entries()) {
+        const before = look.times[index] as Times[number]
+        this.#check(!isBefore(time, before), `${what}: ${index === 0 ? 'ctime' : 'mtime'} ${time} after ${before}`)
+      }
+    }
+    if (start > this.#powerCut) file.looks.push({ end, times })
   }
 
   #fsync(): void {

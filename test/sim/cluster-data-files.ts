@@ -1,6 +1,6 @@
 import type { Cluster } from '../../lib/fs/cluster.js'
-import { noChange } from '../../lib/share/attributes.js'
 import type { Done } from '../../lib/ports.js'
+import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
 import { named } from './names-client.js'
 import type { SimPool } from './pool.js'

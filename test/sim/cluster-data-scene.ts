@@ -1,9 +1,9 @@
 import { ROOT_INODE } from '../../lib/base/ids.js'
-import { Files, type FileCall } from './cluster-data-files.js'
+import type { AnyMethod } from '../../lib/rpc/services.js'
+import { type FileCall, Files } from './cluster-data-files.js'
 import { CHUNK_BYTES, type DataNode, DataWorld, PAYLOAD_BYTES } from './cluster-data-world.js'
 import { Prng } from './prng.js'
 import type { SimTransport } from './transport.js'
-import type { AnyMethod } from '../../lib/rpc/services.js'
 
 /** Which messages a scene keeps back. */
 export interface Kept {

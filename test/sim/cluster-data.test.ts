@@ -669,6 +669,32 @@ t.test('appends that wait for a third node keep no slot of the node that they wa
   ends(t, scene)
 })
 
+t.test('an append in its turn is not overtaken by those that wait to cut off what others have left', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  scene.write(a, scene.at(a), 'in a')
+  scene.write(a, scene.at(b), 'in b')
+  const end = scene.at(owner, 20)
+  t.equal(scene.truncate(a, end), 0)
+  // Everything is in doubt.
+  scene.world.connect(a, owner)
+  scene.keep({ method: PartCut })
+  const sent = scene.sent(owner, () => {
+    const first = scene.startWrite(b, end + 5 * CHUNK_BYTES, 'b')
+    scene.untilKept(2)
+    const append = scene.startAppend(owner, 'appended')
+    const second = scene.startWrite(a, end + 9 * CHUNK_BYTES, 'a')
+    scene.world.pass(100)
+    scene.release()
+    t.equal(scene.end(append).result, 8)
+    t.equal(scene.end(first).result, 1)
+    t.equal(scene.end(second).result, 1)
+  })
+  t.equal(sent['PartCut'], 2, 'they are cut off once')
+  t.equal(scene.read(b, end, 8), 'appended')
+  ends(t, scene)
+})
+
 t.test('a holder that cannot reach the inode’s member, which does not know that yet', async (t) => {
   const scene = new Scene()
   const { a, b, owner } = cast(scene)

@@ -5,9 +5,9 @@
  */
 import { EAGAIN, EDEADLK, EEXIST, EINTR, EIO, EISDIR, ENODATA, ENOSPC, ESTALE } from '../../lib/base/errno.js'
 import { isDirectory, S_IFREG } from '../../lib/base/mode.js'
+import type { LockKind } from '../../lib/fs/operations.js'
 import { LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
-import type { LockKind } from '../../lib/fs/operations.js'
 import { type FileCall, Files } from './cluster-data-files.js'
 import type { Change } from './cluster-data-oracle.js'
 import { ATTRIBUTE, FileRecord, LockLedger, MODE } from './cluster-file.js'

@@ -2,11 +2,11 @@
 import t from 'tap'
 import { EEXIST, EINVAL, EIO, ENOENT, ENOTEMPTY, ESTALE } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG, S_ISGID } from '../../lib/base/mode.js'
+import { type Done, PENDING } from '../../lib/ports.js'
 import { KEY_GRAVE, KEY_INTENT, KEY_OUTBOX } from '../../lib/wire/records.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
 import { NamesClient, named } from './names-client.js'
 import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
-import { type Done, PENDING } from '../../lib/ports.js'
 import { Prng } from './prng.js'
 
 const FILE = S_IFREG | 0o644

@@ -2,11 +2,11 @@
 import t from 'tap'
 import { EAGAIN, EDEADLK, EINTR } from '../../lib/base/errno.js'
 import { S_IFREG } from '../../lib/base/mode.js'
+import type { LockKind } from '../../lib/fs/operations.js'
 import { FENCE_MS, LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
-import type { LockKind } from '../../lib/fs/operations.js'
-import { NamesClient } from './names-client.js'
 import type { Operation } from './cluster-node.js'
+import { NamesClient } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
 

@@ -2,10 +2,10 @@ import { EINVAL, ENOSPC, ENXIO, EOPNOTSUPP } from '../../lib/base/errno.js'
 import { INLINE_BYTES_MAX } from '../../lib/base/limits.js'
 import { isRegular, withoutPrivileges } from '../../lib/base/mode.js'
 import { SEEK_DATA, SEEK_HOLE } from '../../lib/chunk/store.js'
-import { noChange } from '../../lib/share/attributes.js'
 import type { Done } from '../../lib/ports.js'
-import { type Change, changeOfBytes, changeToZeros } from './contents.js'
+import { noChange } from '../../lib/share/attributes.js'
 import type { Bench } from './bench.js'
+import { type Change, changeOfBytes, changeToZeros } from './contents.js'
 import { type Node, WINDOW_BYTES } from './model.js'
 
 const KEEP_SIZE = 1

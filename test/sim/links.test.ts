@@ -1,7 +1,7 @@
 /** What has as many links as an inode may have gets no more, and nothing changes. */
 import t from 'tap'
 import { caught, EMLINK } from '../../lib/base/errno.js'
-import { ROOT_INODE, type ByteRange } from '../../lib/base/ids.js'
+import { type ByteRange, ROOT_INODE } from '../../lib/base/ids.js'
 import { LINKS_MAX } from '../../lib/base/limits.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { Prng } from './prng.js'

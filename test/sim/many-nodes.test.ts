@@ -5,10 +5,10 @@
  */
 import t from 'tap'
 import { inodeNumber } from '../../lib/base/ids.js'
+import { NO_STORE, Turn } from '../../lib/meta/turn.js'
 import { loadHash32 } from '../../lib/native/hash.js'
 import { Node } from '../../lib/node/node.js'
 import type { Router } from '../../lib/node/router.js'
-import { NO_STORE, Turn } from '../../lib/meta/turn.js'
 import { Positions } from '../../lib/ring/position.js'
 import { Ring } from '../../lib/ring/ring.js'
 import { chunkAt } from '../../lib/stripe/stripe.js'

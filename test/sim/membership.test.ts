@@ -1,7 +1,7 @@
 /** Nodes that start in any order, crash at any step and lose each other: they agree, or nobody is ready. */
 import t from 'tap'
-import { Prng } from './prng.js'
 import { LINGER_MS, type SimMember, SimMembership, type Start } from './membership.js'
+import { Prng } from './prng.js'
 
 /** From the moment that nothing is in the way any more: a redial, a silence, and some room. */
 const CONVERGENCE_MS = 30_000

@@ -1,14 +1,15 @@
 /** Nodes that meet, in one process: their stores outlive them, and everything that they are told is written down. */
-import { type Cluster, Membership, type MembershipEvents, type Missing } from '../../lib/node/membership.js'
+
 import type { MemberStore } from '../../lib/node/membership/identity.js'
+import { type Cluster, Membership, type MembershipEvents, type Missing } from '../../lib/node/membership.js'
 import type { Log } from '../../lib/ports.js'
 import { type ClusterRecord, NO_CLUSTER } from '../../lib/wire/control.js'
 import type { Superblock } from '../../lib/wire/superblock.js'
 import { SimClock } from './clock.js'
 import { SimControl, SimControlNetwork } from './control.js'
 import { SimPool } from './pool.js'
-import { ProcessClock } from './process-clock.js'
 import type { Prng } from './prng.js'
+import { ProcessClock } from './process-clock.js'
 import { SimNetwork, SimTransport } from './transport.js'
 
 export const WAIT_MS = 60_000

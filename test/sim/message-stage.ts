@@ -1,9 +1,10 @@
 /** A cluster in which each call's messages and syncs can be counted, and the calls themselves, as one kernel makes them. */
-import { LOCK_END, type Lock } from '../../lib/share/locks.js'
-import { type Done, PENDING } from '../../lib/ports.js'
-import type { StatfsFigures } from '../../lib/wire/kernel.js'
-import { noChange } from '../../lib/share/attributes.js'
+
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
+import { type Done, PENDING } from '../../lib/ports.js'
+import { noChange } from '../../lib/share/attributes.js'
+import { LOCK_END, type Lock } from '../../lib/share/locks.js'
+import type { StatfsFigures } from '../../lib/wire/kernel.js'
 import { NamesClient, named } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'

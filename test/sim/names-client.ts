@@ -1,11 +1,11 @@
 /** What a process on one node of a simulated cluster does with names, by system calls, one at a time. */
 import { ENOENT } from '../../lib/base/errno.js'
 import type { ByteRange } from '../../lib/base/ids.js'
-import type { Done } from '../../lib/ports.js'
 import type { OpenFlags } from '../../lib/fs/operations.js'
+import type { Done } from '../../lib/ports.js'
+import type { Positions } from '../../lib/ring/position.js'
 import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
-import type { Positions } from '../../lib/ring/position.js'
 import type { ClusterNode, Operation } from './cluster-node.js'
 
 const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }

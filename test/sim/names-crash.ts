@@ -1,10 +1,11 @@
 /** Lets a case happen, and something go wrong at one of its events; whatever it is, the outcome is all or nothing. */
+
+import { S_IFDIR } from '../../lib/base/mode.js'
+import type { Operation } from './cluster-node.js'
 import type { Crash } from './kv.js'
 import { type Act, CASES, Stage } from './names-cases.js'
 import { treeOf, treeOfModel } from './names-tree.js'
-import type { Operation } from './cluster-node.js'
 import { type Plant, ROOT } from './names-world.js'
-import { S_IFDIR } from '../../lib/base/mode.js'
 
 /** What goes wrong after so many events. */
 type Trouble =

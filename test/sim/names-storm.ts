@@ -3,12 +3,12 @@
  * explain every result and the whole tree.
  */
 import { EIO } from '../../lib/base/errno.js'
+import type { Operation } from './cluster-node.js'
 import { NamesClient } from './names-client.js'
 import { type Call, explain } from './names-history.js'
 import { NamesModel } from './names-model.js'
 import { NamesPlans } from './names-plans.js'
 import { treeOf } from './names-tree.js'
-import type { Operation } from './cluster-node.js'
 import { NamesWorld, ROOT, type WorldOptions } from './names-world.js'
 import { Prng } from './prng.js'
 

@@ -10,11 +10,11 @@ import {
   S_ISGID,
   withoutPrivileges,
 } from '../../lib/base/mode.js'
+import type { Inode } from '../../lib/meta/inode.js'
 import { noChange } from '../../lib/share/attributes.js'
 import type { Caller } from '../../lib/share/context.js'
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../../lib/share/remove.js'
 import { XATTR_CREATE, XATTR_REPLACE } from '../../lib/share/xattr.js'
-import type { Inode } from '../../lib/meta/inode.js'
 import type { Bench } from './bench.js'
 import { isDirectoryNode, type Node } from './model.js'
 

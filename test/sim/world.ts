@@ -1,6 +1,6 @@
-import { Share } from '../../lib/share/share.js'
 import { MetaStore } from '../../lib/meta/store.js'
 import type { Disk, Hash32, Kv, Log } from '../../lib/ports.js'
+import { Share } from '../../lib/share/share.js'
 import { SimClock } from './clock.js'
 import { SimDisk } from './disk.js'
 import { type Crash, SimKv } from './kv.js'

@@ -85,7 +85,7 @@ export class DataServices {
 
   #write(request: Write, asked: Asked<typeof WriteChunk>): void {
     const { number, generation } = request
-    const { truncations, holders, appends, share } = this.#serving
+    const { truncations, holders, appends, share, router } = this.#serving
     const inode = this.#serving.file(number, generation)
     if (request.bytes === 0) fail(EINVAL)
     const finish = (result: number): void => {
@@ -96,7 +96,9 @@ export class DataServices {
       else asked.answer(0, { size: written.size, epoch: written.truncationEpoch })
     }
     const write: Step = (late) => this.#writeNow(request, asked, late)
-    const result = truncations.sharedNow(inode, finish, write)
+    // A turn that keeps nobody's slot waits: as others would, it could be overtaken for ever.
+    const mayWait = request.turn !== 0 && (asked.bytes === 0 || asked.member === router.self)
+    const result = mayWait ? truncations.shared(inode, finish, write) : truncations.sharedNow(inode, finish, write)
     if (result !== PENDING) finish(result)
   }
 
