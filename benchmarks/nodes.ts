@@ -97,7 +97,10 @@ async function compareWorkload(
   })
   const [base, ...others] = (await interleave(runs, repeats)) as [Sample[], ...Sample[][]]
   return others.map((samples, index) => {
-    const [ours, theirs] = [samples, base].map((side) => side.map(({ meanNs }) => meanNs / 1000)) as [number[], number[]]
+    const [ours, theirs] = [samples, base].map((side) => side.map(({ meanNs }) => meanNs / 1000)) as [
+      number[],
+      number[],
+    ]
     const p99 = (side: readonly Sample[]): number => median(side.map(({ p99Ns }) => p99Ns / 1000))
     return {
       work: `${work}, ${sides[index + 1]?.name}`,
@@ -124,8 +127,10 @@ async function compareRemote(directory: string, isTcp: boolean, repeats: number)
     const world = worldOf(cluster)
     const rows: Row[] = []
     for (const kind of ['read', 'write'] as const) {
-      const mount = async (): Promise<number> => MIB / (runClient(`sequential-${kind}`, place, REMOTE_COUNT).meanNs / 1e3)
-      const rpc = (inFlight: number) => async (): Promise<number> => await conversation(world, kind === 'write', inFlight)
+      const mount = async (): Promise<number> =>
+        MIB / (runClient(`sequential-${kind}`, place, REMOTE_COUNT).meanNs / 1e3)
+      const rpc = (inFlight: number) => async (): Promise<number> =>
+        await conversation(world, kind === 'write', inFlight)
       const [ours, one, eight] = (await interleave([mount, rpc(1), rpc(8)], repeats)) as [number[], number[], number[]]
       for (const [name, theirs, goal] of [
         ['one under way', one, GOAL_OF_RPC],
@@ -168,7 +173,11 @@ function worldOf(cluster: Cluster): Pick<World, 'enter' | 'settings'> {
 }
 
 /** MB/s of 1 MiB messages between the places of the two nodes, which are idle meanwhile. */
-async function conversation(world: Pick<World, 'enter' | 'settings'>, writes: boolean, inFlight: number): Promise<number> {
+async function conversation(
+  world: Pick<World, 'enter' | 'settings'>,
+  writes: boolean,
+  inFlight: number,
+): Promise<number> {
   const peers: [Peer, Peer] = await connected({ ...world, listen: '', host: undefined }, 'ours', [OWN_CORE, OTHER_CORE])
   try {
     const workload = { bytes: MIB, inFlight, count: REMOTE_COUNT * 4, writes }

@@ -18,7 +18,10 @@ const SECRET = new Uint8Array(16).fill(5)
 
 const directory = mkdtempSync(join(tmpdir(), 'chfs-test-'))
 const file = openSync(join(directory, 'file'), 'w')
-const pools = [0, 1].map(() => new MappedPool({ count: 8, payloadBytes: 65536, forPeers: 4 })) as [MappedPool, MappedPool]
+const pools = [0, 1].map(() => new MappedPool({ count: 8, payloadBytes: 65536, forPeers: 4 })) as [
+  MappedPool,
+  MappedPool,
+]
 const [a, b] = pools.map((pool) => new UcxTransport(pool)) as [UcxTransport, UcxTransport]
 // Made last, it is asked first.
 const ring = new Ring(pools[1])
