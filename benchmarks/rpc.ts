@@ -35,6 +35,8 @@ interface Work {
   readonly workload: Workload
   /** Whether it is a time or a rate that counts, and how ucx_perftest measures the same. */
   readonly unit: 'µs' | '/s' | 'MB/s'
+  /** That of the client and that of the server. */
+  readonly cores: readonly [number, number]
   readonly perftest: string[] | null
   readonly goalNet: number
   readonly goalPerftest: (world: World) => number | null
@@ -44,28 +46,37 @@ const bandwidth = (mib: number, inFlight: number, count: number): Work => ({
   name: `read ${mib} MiB, ${inFlight} under way`,
   workload: { bytes: mib * MIB, inFlight, count },
   unit: 'MB/s',
+  cores: [0, 1],
   perftest: ['-t', 'ucp_am_bw', '-s', String(mib * MIB), '-n', String(count), '-w', '20', '-O', String(inFlight)],
   goalNet: GOAL_NET,
   goalPerftest: ({ host }) => (mib === 1 && inFlight === 8 && host !== undefined ? GOAL_PERFTEST_BANDWIDTH : null),
 })
 
+/** Both ends on one core, as on a machine that computes, or each on its own. */
+const smallMessages = (cores: Work['cores']): Work[] => {
+  const where = cores[0] === cores[1] ? 'one core' : 'two cores'
+  const common = { cores, goalNet: GOAL_NET, goalPerftest: () => null }
+  return [
+    {
+      ...common,
+      name: `round trip of 64 B, ${where}`,
+      workload: { bytes: 0, inFlight: 1, count: 10_000 },
+      unit: 'µs',
+      perftest: ['-t', 'ucp_am_lat', '-s', '64', '-n', '20000', '-w', '1000'],
+    },
+    {
+      ...common,
+      name: `64 B, 64 under way, ${where}`,
+      workload: { bytes: 0, inFlight: 64, count: 50_000 },
+      unit: '/s',
+      perftest: null,
+    },
+  ]
+}
+
 const WORKS: readonly Work[] = [
-  {
-    name: 'round trip of 64 B',
-    workload: { bytes: 0, inFlight: 1, count: 10_000 },
-    unit: 'µs',
-    perftest: ['-t', 'ucp_am_lat', '-s', '64', '-n', '20000', '-w', '1000'],
-    goalNet: GOAL_NET,
-    goalPerftest: () => null,
-  },
-  {
-    name: '64 B, 64 under way',
-    workload: { bytes: 0, inFlight: 64, count: 50_000 },
-    unit: '/s',
-    perftest: null,
-    goalNet: GOAL_NET,
-    goalPerftest: () => null,
-  },
+  ...smallMessages([0, 0]),
+  ...smallMessages([0, 1]),
   bandwidth(1, 1, 300),
   bandwidth(1, 8, 600),
   bandwidth(4, 1, 100),
@@ -166,6 +177,7 @@ async function perftest(world: World, { perftest: args, unit }: Work): Promise<n
   }
 }
 
+/** `over`: how many µs a round trip takes longer than perftest's, the longest. */
 async function compare(world: World, repeats: number): Promise<{ net: Row[]; perftest: Row[]; over: number }> {
   const net: Row[] = []
   const reference: Row[] = []
@@ -174,8 +186,7 @@ async function compare(world: World, repeats: number): Promise<{ net: Row[]; per
     const ours: number[] = []
     const theirs: number[] = []
     const perf: number[] = []
-    // A wake-up across cores costs more than such a round trip: both ends of small messages share one.
-    const cores = work.unit === 'MB/s' ? ([0, 1] as const) : ([0, 0] as const)
+    const { cores } = work
     for (let repeat = 0; repeat <= repeats; repeat++) {
       const round: (() => Promise<unknown>)[] = [
         async () => ours.push(await measure(world, 'ours', work, cores)),
@@ -191,7 +202,7 @@ async function compare(world: World, repeats: number): Promise<{ net: Row[]; per
     for (const samples of [ours, theirs, perf]) samples.shift()
     net.push(rowOf(work, ours, theirs, work.goalNet))
     if (work.perftest !== null) reference.push(rowOf(work, ours, perf, work.goalPerftest(world)))
-    if (work.unit === 'µs') over = median(ours) - median(perf)
+    if (work.unit === 'µs') over = Math.max(over, median(ours) - median(perf))
   }
   return { net, perftest: reference, over }
 }
@@ -229,7 +240,9 @@ export async function benchmarkRpc(directory: string, repeats: number): Promise<
       const { net, perftest: reference, over } = await compare(world, repeats)
       print(`${world.name}, against Node's net`, 'net', net)
       print(`${world.name}, against ucx_perftest`, 'ucx_perftest', reference)
-      console.log(`\nRound trip: ${over.toFixed(1)} µs over perftest's (goal: at most ${GOAL_OVER_PERFTEST_US}).`)
+      console.log(
+        `\nRound trip: at most ${over.toFixed(1)} µs over perftest's (goal: at most ${GOAL_OVER_PERFTEST_US}).`,
+      )
       record('rpc', net, { world: world.name, opponent: 'net' })
       record('rpc', reference, { world: world.name, opponent: 'ucx_perftest', overPerftestUs: over })
     }

@@ -17,7 +17,8 @@ namespace {
 /// So much at a time: the loop has others to serve, and what was received must be taken away.
 constexpr int kProgressMax = 64;
 
-/// Where it did less than this, there is hardly more: asking again costs a system call on TCP.
+/// Where it did less than this and there is news, that is hardly followed by more: asking again costs a system call on
+/// TCP.
 constexpr unsigned kProgressWorthwhile = 4;
 
 /// So many endpoints are made for nothing for one channel, which takes about 0.1 s.
@@ -242,7 +243,7 @@ bool Engine::Work() {
   for (int count = 0; count < kProgressMax; count++) {
     const unsigned done = worker_.Progress();
     any |= done > 0;
-    if (done < kProgressWorthwhile) break;
+    if (done == 0 || (done < kProgressWorthwhile && !mailbox_.IsEmpty())) break;
   }
   for (const uint32_t number : std::exchange(greeting_, {})) {
     Channel* channel = channels_.Find(number);
