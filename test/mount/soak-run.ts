@@ -18,6 +18,9 @@ const TIMEO_SECONDS = 5
 /** What a call may take at most beside the time that the workers were given: nodes are away for up to 8 s. */
 const GRACE_MS = 120_000
 
+/** pino's number for error. */
+const LEVEL_ERROR = 50
+
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 interface Figures {
@@ -119,6 +122,8 @@ export async function runSoak(t: Test, seconds: number, seed: number, pauseMs: n
   for (let left = seconds; left > 0; left -= ROUND_SECONDS) {
     const round = Math.min(left, ROUND_SECONDS)
     const killing = killer.run(round)
+    // What it says is heard at the end.
+    killing.catch(() => undefined)
     try {
       await all('soak_run', [round], round * 1000 + GRACE_MS)
     } catch (error) {
@@ -143,5 +148,7 @@ export async function runSoak(t: Test, seconds: number, seed: number, pauseMs: n
       .join(', '),
   )
   t.ok(killer.figures.kills > 0, 'nodes were killed')
+  const faults = cluster.nodes.flatMap(({ log }) => log.filter(({ level }) => level >= LEVEL_ERROR))
+  t.strictSame(faults, [], 'and none had a fault to tell')
   await cluster.end()
 }
