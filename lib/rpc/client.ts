@@ -201,8 +201,8 @@ export class RpcClient {
   }
 
   /**
-   * Until when a peer that is away is waited for. That is counted from when it went, not from each call: the kernel has many
-   * calls wait for each other, and what fails one after the other would take a multiple of the time.
+   * Until when a peer that is away is waited for. That is counted from when it went, not from each call: the kernel has
+   * many calls wait for each other, and what fails one after the other would take a multiple of the time.
    */
   #patienceEnds(peer: Peer): number {
     peer.awaySinceMs ??= this.#clock.monotonicMs()

@@ -28,8 +28,8 @@ const openFlags = (flags: number, more: number): OpenFlags => ({
 })
 
 /**
- * What the kernel may do with the pages of a file that it opens. Among nodes writes of one file are no more in order than
- * those of two nodes are; one whose chunk lies with a node that is away must not stop the others.
+ * What the kernel may do with the pages of a file that it opens. Among nodes writes of one file are no more in order
+ * than those of two nodes are; one whose chunk lies with a node that is away must not stop the others.
  */
 const cacheFlags = ({ settings }: Mount): number =>
   settings.shared ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES : FOPEN_KEEP_CACHE
