@@ -149,7 +149,7 @@ export class Belongings {
     }
   }
 
-  /** All that this node has at the member, in as many messages as it takes; `clients`: it knows of storeless nodes. */
+  /** All that this node has at the member, in as many messages as it takes; `clients`: it knows of some. */
   listFor(member: number, clients: boolean): RequestOf<typeof Reclaim>[] {
     const opens = [...this.#opensAt(member)]
     const locks = [...this.#locksAt(member)]

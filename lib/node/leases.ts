@@ -92,7 +92,7 @@ export class Leases {
     for (const { go } of this.#waiting.splice(0)) go()
   }
 
-  /** What it asked in an earlier session it asks again, if it lives still: otherwise nobody would ever give it back. */
+  /** What it has asked in an earlier session it asks again, if it still lives; otherwise nobody would give it back. */
   #drop(member: number): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting.member !== member)
   }

@@ -115,8 +115,8 @@ export class ClusterWorld {
 
   /** The member that has a position: every node decides by its own ring. */
   owner(position: number): number {
-    const [first] = this.members as [MeetingNode]
-    return (first.ring as Ring).owner(position)
+    const [{ ring }] = this.members as [MeetingNode]
+    return (ring as Ring).owner(position)
   }
 
   /** Every node may ask every member. */
