@@ -92,7 +92,6 @@ export class ClusterDriver {
   #now = 0
   #handles = 0
   #isUnlocking = false
-  #mayHaveLeft = false
   #tag = 0
   /** When the power went last, and when the round has begun. */
   #powerCut = -1
@@ -258,10 +257,7 @@ export class ClusterDriver {
       this.#trace(`  ${text}: ${result}`)
       // In trouble nobody can say what has become of it.
       call.endedAt = this.#tick()
-      if (result === -EIO && this.#troubles.mayFail) {
-        if (what.startsWith('create')) this.#mayHaveLeft = true
-        return
-      }
+      if (result === -EIO && this.#troubles.mayFail) return
       call.result = result
       if (result === -ENOSPC && this.#troubles.isFull && !/unlink|rmdir/.test(what)) {
         // Nothing has happened.
@@ -930,12 +926,6 @@ export class ClusterDriver {
     const error = client.run((done) => client.node.fs.syncfs(done))
     this.#check(error === 0, `syncfs: ${error}`)
     this.#settle()
-    // What was made and opened by a call that gave EIO all the same stays open until its node begins another session.
-    if (this.#mayHaveLeft) {
-      for (const node of this.world.nodes) this.world.crash(node, 'process')
-      this.world.healAll()
-      this.world.until(() => this.world.isWhole, CONVERGENCE_MS)
-    }
     // A client that has died comes back as another one; what it had open is kept for it for a while.
     this.world.rest(this.world.hasLostClients ? CLIENT_ABSENCE_MS : LEASE_MS)
     const left = this.world.leftovers(this.#troubles.storeHasFailed)
