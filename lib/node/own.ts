@@ -17,7 +17,7 @@ export class Own<M extends AnyMethod> implements Asked<M> {
   readonly bytes: number
   readonly #transfer: Transfer
   readonly #done: CallDone<M>
-  #isGivenUp = false
+  isGivenUp = false
 
   constructor(member: number, transfer: Transfer, done: CallDone<M>) {
     this.member = member
@@ -34,13 +34,13 @@ export class Own<M extends AnyMethod> implements Asked<M> {
   record(): void {}
 
   giveUp(error: number): void {
-    if (this.#isGivenUp) return
-    this.#isGivenUp = true
+    if (this.isGivenUp) return
+    this.isGivenUp = true
     this.#done(error, null)
   }
 
   answer(result: number, reply: ReplyOf<M> | null): void {
-    if (!this.#isGivenUp) this.#done(result, reply)
+    if (!this.isGivenUp) this.#done(result, reply)
   }
 }
 

@@ -76,6 +76,10 @@ export class Incoming implements Asked<AnyMethod> {
     this.isResumed = from.isResumed
   }
 
+  get isGivenUp(): boolean {
+    return this.channel === 0 && !this.isResumed
+  }
+
   get origin(): Origin | null {
     return this.sequence === 0 ? null : { client: this.speaker.client, sequence: this.sequence }
   }

@@ -1,7 +1,7 @@
 /** Files that lose their last name while a node has them open: they last as long as anybody has them open, anywhere. */
 import t from 'tap'
-import { ENOENT } from '../../lib/base/errno.js'
-import { S_IFREG } from '../../lib/base/mode.js'
+import { EIO, ENOENT } from '../../lib/base/errno.js'
+import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { LEASE_MS } from '../../lib/node/leases.js'
 import { NamesClient, OPEN } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
@@ -225,3 +225,27 @@ t.test(
     t.strictSame(world.audit(), [])
   },
 )
+
+// The caller had got EIO, and nobody ever closed what had been made for it.
+t.test('a file that was made by a call that gave EIO is not open', async (t) => {
+  for (const by of [0, 2]) {
+    const world = new NamesWorld(new Prng(10), { members: 3 })
+    const clients = world.nodes.map((node) => new NamesClient(world, node))
+    const [owner, other, client] = clients as [NamesClient, NamesClient, NamesClient]
+    const caller = clients[by] as NamesClient
+    const directory = client.mknod(ROOT, client.nameOn(ROOT, 'd', 1), S_IFDIR | 0o755)
+    for (const one of clients) t.equal(one.lookup(ROOT, client.nameOn(ROOT, 'd', 1)), directory)
+    const name = client.nameOn(directory, 'f', 0)
+    world.rest(100)
+    const { faults } = other.node.kv
+    faults.failCommit = true
+    t.equal(caller.create(directory, name, FILE), -EIO)
+    t.notOk(faults.failCommit)
+    world.rest(2000)
+    const file = client.lookup(directory, name)
+    t.ok(file > 0, 'it was made all the same')
+    t.equal(client.unlink(directory, name), 0)
+    world.rest(100)
+    t.notOk(isThere(owner, file))
+  }
+})

@@ -13,6 +13,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [39, 'a change time ran back where a clock had been ahead before a restart'],
   [662744170, 'a lock was given to a process that had died while it was waited to know who has which'],
   [662940694, 'the node of an inode read up to a size that its own store had failed to commit'],
+  [662744204, 'a file that was made by a call that gave EIO stayed open for ever'],
 ]
 const FIXED_SEEDS = 20
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 25)

@@ -98,7 +98,19 @@ export class NameServices {
     })
     if (isDirectory(mode)) this.#hold(request, waits)
     outgoing.subdirectories(parent, parentGeneration, isDirectory(mode) ? 1 : 0, delivery)
-    this.#serving.answerAfter(asked, waits, () => entry)
+    this.#serving.answerAfter(asked, waits, () => {
+      if (open !== 0) this.#settleOpening(number, open, asked)
+      return entry
+    })
+  }
+
+  /**
+   * Whoever has given the creation up has nothing open; and whoever has lost the session over it, and asks again, has
+   * said meanwhile that it has not.
+   */
+  #settleOpening(number: number, open: number, { isGivenUp, member }: Asked<typeof MetadataCreate>): void {
+    if (isGivenUp === true) this.#serving.share.closed(number, member, open)
+    else reopen(this.#serving, open, number, member)
   }
 
   /**
