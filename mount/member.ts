@@ -103,6 +103,8 @@ async function listen(config: Config, place: Place | null, key: Uint8Array, cloc
 function transportSettings({ interfaces, ucxTransports }: Config, place: Place | null) {
   const devices = interfaces ?? place?.networkInterface
   return {
+    // Membership does that, over its control connections.
+    keepalive: false,
     ...(devices == null ? {} : { interfaces: devices }),
     ...(ucxTransports === null ? {} : { transports: ucxTransports }),
   }

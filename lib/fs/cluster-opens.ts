@@ -1,3 +1,4 @@
+import { ESTALE } from '../base/errno.js'
 import type { Belongings } from '../node/belongings.js'
 import { rangeOf } from '../node/lock-fields.js'
 import type { Router } from '../node/router.js'
@@ -5,7 +6,7 @@ import { updateToEmpty } from '../node/update.js'
 import type { Done } from '../ports.js'
 import { isRegular } from '../base/mode.js'
 import { EMPTY_RANGE } from '../base/ids.js'
-import { InodeOpen, InodeOpenEmpty, InodeRelease, MetadataUpdate } from '../wire/methods.js'
+import { InodeOpen, InodeOpenEmpty, InodeRelease, MetadataUpdate, type RequestOf } from '../wire/methods.js'
 import type { NumberedInode } from '../wire/struct.js'
 import type { Finding } from './finding.js'
 import type { Known } from './known.js'
@@ -31,7 +32,7 @@ export class ClusterOpens {
     // Before it is asked for: what was opened by a message whose answer is lost is said again with the rest.
     this.#belongings.open(number, generation, id)
     const opened = this.#finding.taken((result) => {
-      if (result < 0) this.#belongings.close(number, id)
+      if (result < 0) this.#giveBack(ref, id, result)
       finish(result)
     })
     const member = this.#router.ofInode(number)
@@ -40,6 +41,12 @@ export class ClusterOpens {
       const request = { number, generation, id, killPrivileges: flags.killPrivileges ? 1 : 0 }
       this.#router.askBriefly(member, InodeOpenEmpty, request, opened)
     }
+  }
+
+  /** An error may be that of what came with the opening, as where its member could not commit that. */
+  #giveBack({ number, generation }: { number: number; generation: number }, id: number, error: number): void {
+    this.#belongings.close(number, id)
+    if (error !== -ESTALE) this.#release({ number, generation, id, handle: 0, owner: EMPTY_RANGE })
   }
 
   /** Empties a file that was opened by the message that has found it; where that fails it is closed again. */
@@ -65,7 +72,10 @@ export class ClusterOpens {
   #close(number: number, generation: number, handle: number, flockOwner: string | undefined): void {
     const id = this.#belongings.close(number)
     const owner = flockOwner === undefined ? EMPTY_RANGE : rangeOf(flockOwner)
-    const request = { number, generation, id, handle, owner }
-    this.#router.askBriefly(this.#router.ofInode(number), InodeRelease, request, () => undefined)
+    this.#release({ number, generation, id, handle, owner })
+  }
+
+  #release(request: RequestOf<typeof InodeRelease>): void {
+    this.#router.askBriefly(this.#router.ofInode(request.number), InodeRelease, request, () => undefined)
   }
 }

@@ -13,6 +13,12 @@ export interface UcxSettings {
   interfaces?: string
   /** From how many bytes on data is left with its sender until the receiver has room. */
   rendezvousBytes?: number
+  /**
+   * Whether UCX itself looks for the death of peers, which it needs to notice that over shared memory; by default it
+   * does. Over TCP its questions end a process: those that a link held back reach endpoints that are gone by then, and
+   * the answer to that frees the very connection that is being read from.
+   */
+  keepalive?: boolean
 }
 
 /** Below this, copying twice costs less than one more message: measured between 64 and 256 KiB. */
@@ -175,7 +181,7 @@ function configuration(settings: UcxSettings): string[] {
     RNDV_THRESH: String(settings.rendezvousBytes ?? RENDEZVOUS_BYTES),
     // A second way at the same time gains nothing where both are the same memory or wire.
     MAX_RNDV_RAILS: '1',
-    KEEPALIVE_INTERVAL: '1s',
+    KEEPALIVE_INTERVAL: settings.keepalive === false ? 'inf' : '1s',
   }
   if (settings.interfaces !== undefined) wanted['NET_DEVICES'] = settings.interfaces
   return Object.entries(wanted).flatMap((pair) => (process.env[`UCX_${pair[0]}`] === undefined ? pair : []))

@@ -1,6 +1,8 @@
 /** As test/mount/cluster-five.test.ts and cluster-two.test.ts: for longer, each storm by itself too, and nodes die again and again. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { TestCluster } from '../mount/cluster.js'
+import { SpaceCluster, type SpaceNode } from '../mount/spaces.js'
 import { killing, runStorms, STORMS } from '../mount/storms.js'
 import { Prng } from '../sim/prng.js'
 
@@ -24,3 +26,16 @@ for (const count of [2, 3, 5]) {
     }
   })
 }
+
+t.test('a link is cut again and again', async (t) => {
+  const cluster = await SpaceCluster.start(t, 3, 'chunk=64KiB,hard')
+  for (let round = 0; round < ROUNDS; round++) {
+    const victim = cluster.nodes[round % 3] as SpaceNode
+    const trouble = async (): Promise<void> => {
+      await cluster.cut(victim)
+      await sleep(500 * (round % 20))
+      await cluster.mend(victim)
+    }
+    await runStorms(t, cluster.nodes, Object.keys(STORMS), { seconds: SECONDS, trouble })
+  }
+})

@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { type Driver, DriverServer } from './driver.js'
@@ -14,6 +15,7 @@ import { fileWhere, ownerOf } from './owners.js'
 const CLUSTER = fileURLToPath(new URL('../../../scripts/cluster', import.meta.url))
 /** It compiles what is not compiled. */
 const UP_TIMEOUT_MS = 240_000
+const CLOSING_MS = 3000
 
 export class SpaceNode {
   readonly number: number
@@ -96,7 +98,9 @@ export class SpaceCluster {
   async #end(): Promise<void> {
     try {
       for (const node of this.nodes) node.endDrivers()
-      await this.#run(['down', this.#directory])
+      // They are still closing what they had open, and then the mounts are busy.
+      const down = () => this.#run(['down', this.#directory])
+      await down().catch(() => sleep(CLOSING_MS).then(down))
       await checkStores(this.nodes.map(({ store }) => store))
     } catch (error) {
       const logs = this.nodes.map(({ store }) => readFileSync(`${store}/log`, 'utf8'))
