@@ -7,7 +7,7 @@ import { root, run } from './measure.js'
 
 const SCRIPT = join(root, 'scripts/cluster')
 const STOP_SECONDS = 60
-/** After the others have gone: nobody has anything to ask of it. */
+/** All nodes end together, so nobody has to be waited for; to start may take long on a busy machine. */
 const OPTIONS = ['linger=5', 'wait=120']
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')

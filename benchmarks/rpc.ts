@@ -62,7 +62,7 @@ const smallMessages = (cores: Work['cores']): Work[] => {
       name: `round trip of 64 B, ${where}`,
       workload: { bytes: 0, inFlight: 1, count: 10_000 },
       unit: 'µs',
-      perftest: ['-t', 'ucp_am_lat', '-s', '64', '-n', '20000', '-w', '1000'],
+      perftest: ['-t', 'ucp_am_lat', '-s', '64', '-n', '5000', '-w', '500'],
     },
     {
       ...common,

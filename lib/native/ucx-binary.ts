@@ -27,6 +27,8 @@ export interface NativeTransport {
 }
 
 interface Binary {
+  /** A fault of UCX's TCP is kept from happening: see addon/ucx/epoll_guard.hh. */
+  readonly isGuarded: boolean
   /** `settings`: names and values by turns, as ucp_config_modify takes them. */
   Transport: new (
     pool: NativeBufferPool,
