@@ -14,6 +14,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [662744170, 'a lock was given to a process that had died while it was waited to know who has which'],
   [662940694, 'the node of an inode read up to a size that its own store had failed to commit'],
   [662744204, 'a file that was made by a call that gave EIO stayed open for ever'],
+  [664834495, 'a file that was to be emptied as it was opened stayed open where that failed'],
 ]
 const FIXED_SEEDS = 20
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 25)
