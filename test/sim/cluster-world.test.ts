@@ -15,7 +15,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [662940694, 'the node of an inode read up to a size that its own store had failed to commit'],
   [662744204, 'a file that was made by a call that gave EIO stayed open for ever'],
 ]
-const FIXED_SEEDS = 20
+const FIXED_SEEDS = 12
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 25)
 
 /** The failure of a seed, or null. */
