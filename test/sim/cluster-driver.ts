@@ -23,6 +23,8 @@ import type { Plant } from './world.js'
 /** Calls of one round: of names they have to be put in order, which takes the longer the more they are. */
 const NAMES_MAX = 5
 const OTHERS_MAX = 40
+/** Calls of one node at a time: each may need a slot of its pool. */
+const CALLS_MAX = 10
 /** Files that there are at least, and that each node has open. */
 const FILES_MIN = 3
 const OPENINGS_MIN = 2
@@ -169,9 +171,10 @@ export class ClusterDriver {
     }
   }
 
-  /** Its kernel holds what was prepared: it has not started anew since. */
+  /** Its kernel holds what was prepared, as it has not started anew since; and it can take one more call. */
   #mayAsk({ node }: NamesClient): boolean {
-    return node.isReady && node.incarnation === this.#incarnations[node.index]
+    const isSame = node.isReady && node.incarnation === this.#incarnations[node.index]
+    return isSame && this.#log.countAt(node) < CALLS_MAX
   }
 
   /** Forgets calls whose nodes have died. */
@@ -305,8 +308,7 @@ export class ClusterDriver {
   /** close(2): whatever was locked through it is not any more. */
   #closeEarly(opening: Opening): void {
     const { client, number } = opening
-    const isBusy = [...this.#log.running.values()].some(({ node }) => node === client.node)
-    if (isBusy || opening.isWaiting || this.#files.mayBeGone(number)) return
+    if (this.#log.countAt(client.node) > 0 || opening.isWaiting || this.#files.mayBeGone(number)) return
     this.#locks.forget(opening)
     const release = (model: NamesModel): readonly number[] => {
       model.release(number)

@@ -40,6 +40,11 @@ export class RunLog {
     return () => void this.running.delete(token)
   }
 
+  /** How many a node has under way. */
+  countAt(node: ClusterNode): number {
+    return [...this.running.values()].filter((one) => one.node === node).length
+  }
+
   /** Forgets calls whose nodes have died. */
   reap(): void {
     for (const [token, { text, node, incarnation }] of this.running) {

@@ -63,42 +63,42 @@ function readWithAnyEpoch(): () => void {
 export const clusterPlants: readonly ClusterPlant[] = [
   {
     what: 'results of changes are forgotten with the process',
-    seeds: 40,
+    seeds: 20,
     ports: { kv: (kv) => without(KEY_RESULT)(kv, () => true) },
   },
   {
     what: 'the size is written before the data',
-    seeds: 40,
+    seeds: 20,
     ports: plants['the size is written before the data'] as Plant,
   },
   {
     what: 'a name that is being moved is not held',
-    seeds: 40,
+    seeds: 20,
     change: () => replaced(HeldNames, 'holder', () => undefined),
     run: { others: false, rounds: 40 },
   },
   {
     what: 'holders are not told of a truncation',
-    seeds: 40,
+    seeds: 20,
     change: () =>
       replaced(FileHolders, 'ask', function (this: FileHolders, members, method, request, each, done) {
         ask.call(this, method.number === PartCut.number ? [] : members, method, request, each as () => void, done)
       }),
   },
-  { what: 'parts are read whatever their epoch is', seeds: 40, change: readWithAnyEpoch },
+  { what: 'parts are read whatever their epoch is', seeds: 20, change: readWithAnyEpoch },
   {
     what: 'locks of nodes that have died stay',
-    seeds: 40,
+    seeds: 20,
     change: () => replaced(Locks, 'replace', () => undefined),
   },
   {
     what: 'locks outlive what they were set through',
-    seeds: 40,
+    seeds: 20,
     change: () => replaced(Locks, 'releaseHandle', () => undefined),
   },
   {
     what: 'what is open is not said again',
-    seeds: 40,
+    seeds: 20,
     change: () =>
       replaced(Belongings, 'listFor', function (this: Belongings, member, clients) {
         return listFor.call(this, member, clients).map((message) => ({ ...message, opens: EMPTY_RANGE }))

@@ -16,7 +16,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [662744204, 'a file that was made by a call that gave EIO stayed open for ever'],
   [664834495, 'a file that was to be emptied as it was opened stayed open where that failed'],
 ]
-const FIXED_SEEDS = 20
+const FIXED_SEEDS = 12
 const SECONDS = Number(process.env['CHFS_SIM_SECONDS'] ?? 25)
 
 /** The failure of a seed, or null. */
