@@ -64,7 +64,8 @@ export class Troubles {
     const { nodes, members, network } = this.#world
     const node = this.#prng.pick(nodes)
     const member = this.#prng.pick(members)
-    this.mayFail = true
+    // What is slow, full or late for its clock says nothing that is not so.
+    if (kind !== 'slow' && kind !== 'full' && kind !== 'clock') this.mayFail = true
     switch (kind) {
       case 'process':
       case 'power':
