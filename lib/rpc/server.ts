@@ -99,6 +99,10 @@ export class RpcServer implements Answering {
     this.#sessions.set(channel, { member, ordinary: speakerOf(id), durable: speakerOf(durable) })
   }
 
+  /**
+   * Nothing more is answered on it: the peer may not have noticed yet, and would take what is said because of the end
+   * (that its turn to append is lost) for the outcome of its call. It asks again in its next session.
+   */
   close(channel: number): void {
     this.#sessions.delete(channel)
   }
@@ -176,7 +180,7 @@ export class RpcServer implements Answering {
 
   giveUp(incoming: Incoming, error: number): void {
     const { speaker, channel, token, method } = incoming
-    if (channel === 0) return
+    if (!this.#sessions.has(channel)) return
     incoming.channel = 0
     const words = this.#prepare(method.number, speaker.isDurable ? -EINPROGRESS : error)
     this.#ports.transport.reply(channel, token, words * 4, 0, 0, -1)
@@ -280,7 +284,7 @@ export class RpcServer implements Answering {
 
   #send({ method, channel, token, answerSlot }: Incoming, status: number, fields: Uint32Array | null, bytes: number) {
     const { pool, transport } = this.#ports
-    if (channel === 0) {
+    if (!this.#sessions.has(channel)) {
       this.#giveBack(answerSlot)
       return
     }

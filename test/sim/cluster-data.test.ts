@@ -896,6 +896,29 @@ t.test('appends: who lost its session while it waited asks again', async (t) => 
   ends(t, scene)
 })
 
+t.test('appends: the end of a session that only one side has noticed fails nobody who waits for a turn', async (t) => {
+  const scene = new Scene()
+  const { a, b, owner } = cast(scene)
+  const at = scene.at(b)
+  scene.truncate(a, at)
+  scene.keep({ method: WriteChunk, from: a })
+  const first = scene.startAppend(a, 'one ')
+  scene.untilKept()
+  const second = scene.startAppend(b, 'two')
+  scene.world.pass(300)
+  t.equal(second.call, undefined)
+  // The link is there again before the other one has noticed that it was not.
+  owner.node.peerDown(b.index)
+  scene.world.pass(300)
+  t.equal(second.call, undefined, 'it is asked again')
+  scene.world.connect(b, owner)
+  scene.release()
+  t.equal(scene.end(first).result, 4)
+  t.equal(scene.end(second).result, 3)
+  t.match(scene.contents(owner).slice(at), /^(one two|twoone )$/, 'in either order')
+  ends(t, scene)
+})
+
 t.test('what is acknowledged survives the death of every node, and what is synced a power cut of all', async (t) => {
   for (const kind of ['process', 'power'] as const) {
     for (let seed = 1; seed <= 8; seed++) {
