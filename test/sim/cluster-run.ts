@@ -1,16 +1,22 @@
-/**
- * Runs the simulation of a whole cluster: one seed with its trace, or fresh seeds for some time.
- *
- *     npm run sim -- [SEED] [--seconds=120] [--nodes=3…7] [--rounds=8]
- */
+/** `npm run sim`: the simulation of a whole cluster. */
 import { parseArgs } from 'node:util'
 import { ClusterDriver, type ClusterRunOptions } from './cluster-driver.js'
 
+const USAGE = `usage: npm run sim [-- SEED] [--seconds=120] [--nodes=3…7] [--rounds=8]
+
+Runs the simulation of a whole cluster: one seed with its trace, or without one fresh seeds for some time. Exit code 0:
+all is right; 1: it is not; 2: wrong arguments.`
+
+const text = { type: 'string' } as const
+const OPTIONS = { seconds: text, nodes: text, rounds: text, help: { type: 'boolean' } } as const
+
 function main(): number {
-  const { values, positionals } = parseArgs({
-    options: { seconds: { type: 'string' }, nodes: { type: 'string' }, rounds: { type: 'string' } },
-    allowPositionals: true,
-  })
+  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })
+  const numbers = [...positionals, values.seconds, values.nodes, values.rounds].filter((word) => word !== undefined)
+  if (values.help === true || positionals.length > 1 || !numbers.every((word) => /^\d+$/.test(word))) {
+    console.log(USAGE)
+    return values.help === true ? 0 : 2
+  }
   const options: ClusterRunOptions = {
     ...(values.nodes === undefined ? {} : { nodes: Number(values.nodes) }),
     ...(values.rounds === undefined ? {} : { rounds: Number(values.rounds) }),
@@ -49,4 +55,9 @@ function runFresh(seconds: number, options: ClusterRunOptions): number {
   return failures === 0 ? 0 : 1
 }
 
-process.exitCode = main()
+try {
+  process.exitCode = main()
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 2
+}
