@@ -3,7 +3,7 @@ import t from 'tap'
 import { EIO, ENOENT } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { LEASE_MS } from '../../lib/node/leases.js'
-import { NamesClient, OPEN } from './names-client.js'
+import { CALLER, NamesClient, named, OPEN } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
 
@@ -248,4 +248,35 @@ t.test('a file that was made by a call that gave EIO is not open', async (t) => 
     world.rest(100)
     t.notOk(isThere(owner, file))
   }
+})
+
+t.test('a file that was made by a call whose node has died meanwhile is not open', async (t) => {
+  const world = new NamesWorld(new Prng(11), { members: 3 })
+  const [owner, , caller] = world.nodes.map((node) => new NamesClient(world, node)) as [
+    NamesClient,
+    NamesClient,
+    NamesClient,
+  ]
+  const place = owner.nameOn(ROOT, 'd', 1)
+  const directory = owner.mknod(ROOT, place, S_IFDIR | 0o755)
+  t.equal(caller.lookup(ROOT, place), directory)
+  const name = owner.nameOn(directory, 'f', 0)
+  world.rest(100)
+  // The directory is to be told first.
+  const { fs } = caller.node
+  caller.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
+  world.crash(1, 'process')
+  world.rest(1000)
+  world.crash(2, 'process')
+  world.rest(1000)
+  world.restart(2)
+  world.rest(1000)
+  world.restart(1)
+  world.gather()
+  world.rest(2000)
+  const file = owner.lookup(directory, name)
+  t.ok(file > 0, 'it was made all the same')
+  t.equal(owner.unlink(directory, name), 0)
+  world.rest(2000)
+  t.notOk(isThere(owner, file))
 })

@@ -63,7 +63,7 @@ function readWithAnyEpoch(): () => void {
 export const clusterPlants: readonly ClusterPlant[] = [
   {
     what: 'results of changes are forgotten with the process',
-    seeds: 20,
+    seeds: 80,
     ports: { kv: (kv) => without(KEY_RESULT)(kv, () => true) },
   },
   {

@@ -8,7 +8,7 @@ import { noChange } from '../../lib/share/attributes.js'
 import type { NumberedInode } from '../../lib/wire/struct.js'
 import type { ClusterNode, Operation } from './cluster-node.js'
 
-const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
+export const CALLER = { uid: 1, gid: 2, pid: 3, umask: 0 }
 
 export const named = (text: string): ByteRange => {
   const bytes = new TextEncoder().encode(text)

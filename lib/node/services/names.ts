@@ -105,8 +105,8 @@ export class NameServices {
   }
 
   /**
-   * Whoever has given the creation up has nothing open; and whoever has lost the session over it, and asks again, has
-   * said meanwhile that it has not.
+   * Whoever has given the creation up, or has died over it, has nothing open; and whoever has lost the session over it,
+   * and asks again, has said meanwhile that it has not.
    */
   #settleOpening(number: number, open: number, { isGivenUp, member }: Asked<typeof MetadataCreate>): void {
     if (isGivenUp === true) this.#serving.share.closed(number, member, open)
