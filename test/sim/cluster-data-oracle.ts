@@ -183,12 +183,20 @@ export class FileOracle {
       if (isSetter(change, offset)) {
         const value = change.kind === 'cut' ? ABSENT : change.value(offset)
         events.push({ start, end, apply: () => value })
+        if (this.#mayBeTwice(change, offset)) events.push({ start, end: Number.POSITIVE_INFINITY, apply: () => value })
       } else if (isGrower(change, offset)) events.push({ start, end, apply: (before) => Math.max(before, 0) })
       else if (change.kind === 'zero' && change.from <= offset && offset < change.to) {
         events.push({ start, end, apply: (before) => Math.min(before, 0) })
       }
     }
     return events
+  }
+
+  /** A write that meets a truncation between its pieces is done anew: it may have been seen before, too. */
+  #mayBeTwice({ kind, start, end }: Change, offset: number): boolean {
+    const isMet = (cut: Change): boolean =>
+      cut.kind === 'cut' && cut.from <= offset && cut.start < end && cut.end > start
+    return kind === 'bytes' && this.#changes.some(isMet)
   }
 
   /** Whether the file may have reached beyond `offset`. */
