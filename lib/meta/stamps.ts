@@ -1,5 +1,12 @@
 import type { Clock } from '../ports.js'
 
+const NANOSECONDS_MAX = 999_999_999
+
+/** Whether a time, in seconds and nanoseconds, is later than another one. */
+export function isLater(seconds: number, nanoseconds: number, thanSeconds: number, thanNanoseconds: number): boolean {
+  return seconds > thanSeconds || (seconds === thanSeconds && nanoseconds > thanNanoseconds)
+}
+
 /**
  * Timestamps that never repeat and never run back: max(own clock, last + 1 ns). What peers have seen joins
  * the maximum: a hybrid logical clock.
@@ -16,7 +23,7 @@ export class Stamps {
 
   /** A peer has a stamp that is newer than ours: the next one comes after it. */
   observe(seconds: number, nanoseconds: number): void {
-    if (seconds < this.seconds || (seconds === this.seconds && nanoseconds <= this.nanoseconds)) return
+    if (!isLater(seconds, nanoseconds, this.seconds, this.nanoseconds)) return
     this.seconds = seconds
     this.nanoseconds = nanoseconds
   }
@@ -25,17 +32,14 @@ export class Stamps {
   advance(): void {
     const clock = this.#clock
     clock.readRealtime()
-    const ahead =
-      clock.seconds > this.seconds || (clock.seconds === this.seconds && clock.nanoseconds > this.nanoseconds)
-    if (ahead) {
+    if (isLater(clock.seconds, clock.nanoseconds, this.seconds, this.nanoseconds)) {
       this.seconds = clock.seconds
       this.nanoseconds = clock.nanoseconds
-      return
+    } else if (this.nanoseconds < NANOSECONDS_MAX) this.nanoseconds++
+    else {
+      this.nanoseconds = 0
+      this.seconds++
     }
-    this.nanoseconds++
-    if (this.nanoseconds < 1_000_000_000) return
-    this.nanoseconds = 0
-    this.seconds++
   }
 
   /**
@@ -45,15 +49,13 @@ export class Stamps {
    */
   renew(inode: { ctime: number; ctimeNs: number }): void {
     this.advance()
-    const isLater = this.seconds > inode.ctime || (this.seconds === inode.ctime && this.nanoseconds > inode.ctimeNs)
-    if (isLater) {
+    if (isLater(this.seconds, this.nanoseconds, inode.ctime, inode.ctimeNs)) {
       inode.ctime = this.seconds
       inode.ctimeNs = this.nanoseconds
-      return
+    } else if (inode.ctimeNs < NANOSECONDS_MAX) inode.ctimeNs++
+    else {
+      inode.ctimeNs = 0
+      inode.ctime++
     }
-    inode.ctimeNs++
-    if (inode.ctimeNs < 1_000_000_000) return
-    inode.ctimeNs = 0
-    inode.ctime++
   }
 }

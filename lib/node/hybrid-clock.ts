@@ -1,4 +1,4 @@
-import type { Stamps } from '../meta/stamps.js'
+import { isLater, type Stamps } from '../meta/stamps.js'
 import type { Clock } from '../ports.js'
 
 /**
@@ -19,8 +19,7 @@ export class HybridClock implements Clock {
   readRealtime(): void {
     const [clock, stamps] = [this.#clock, this.#stamps]
     clock.readRealtime()
-    const isAhead =
-      stamps.seconds > clock.seconds || (stamps.seconds === clock.seconds && stamps.nanoseconds > clock.nanoseconds)
+    const isAhead = isLater(stamps.seconds, stamps.nanoseconds, clock.seconds, clock.nanoseconds)
     const later = isAhead ? stamps : clock
     this.seconds = later.seconds
     this.nanoseconds = later.nanoseconds

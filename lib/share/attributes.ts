@@ -1,6 +1,7 @@
 import { ending } from '../chunk/then.js'
 import { S_IFMT, withoutPrivileges } from '../base/mode.js'
 import type { Inode } from '../meta/inode.js'
+import { isLater } from '../meta/stamps.js'
 import type { Done } from '../ports.js'
 import { chmod } from './acls.js'
 import type { Context } from './context.js'
@@ -103,8 +104,8 @@ const ATIME_LAZY_SECONDS = 86400
 export function accessed(context: Context, inode: Inode): void {
   const { ofFiles, ofDirectories } = context.accessTimes
   if (!(inode.isDirectory ? ofFiles && ofDirectories : ofFiles)) return
-  const fresh = laterThan(inode.atime, inode.atimeNs, inode.mtime, inode.mtimeNs)
-  if (fresh && laterThan(inode.atime, inode.atimeNs, inode.ctime, inode.ctimeNs)) {
+  const fresh = isLater(inode.atime, inode.atimeNs, inode.mtime, inode.mtimeNs)
+  if (fresh && isLater(inode.atime, inode.atimeNs, inode.ctime, inode.ctimeNs)) {
     const { stamps } = context.meta
     if (stamps.seconds - inode.atime < ATIME_LAZY_SECONDS) return
   }
@@ -114,8 +115,4 @@ export function accessed(context: Context, inode: Inode): void {
   inode.atime = now.ctime
   inode.atimeNs = now.ctimeNs
   context.meta.touch(inode)
-}
-
-function laterThan(seconds: number, nanoseconds: number, thanSeconds: number, thanNanoseconds: number): boolean {
-  return seconds > thanSeconds || (seconds === thanSeconds && nanoseconds > thanNanoseconds)
 }
