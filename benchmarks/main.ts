@@ -33,7 +33,7 @@ async function main(args: readonly string[]): Promise<void> {
   watchSignals()
   buildClient()
   const { commit, cores, cpu, kernel, load } = stamp()
-  console.log(`commit ${commit}, ${cores} × ${cpu}, Linux ${kernel}, load ${load.join(' ')}, pinned to one core`)
+  console.log(`commit ${commit}, ${cores} × ${cpu}, Linux ${kernel}, load ${load.join(' ')}`)
   const directory = mkdtempSync('/dev/shm/chfs-bench-')
   const place = (name: string): string => {
     const path = join(directory, name)

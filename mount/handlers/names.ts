@@ -39,6 +39,7 @@ const copyOf = ({ bytes, offset, length }: ByteRange): Uint8Array => bytes.slice
 function entryInPlace(mount: Mount, request: Request, name: ByteRange, run: (done: Done) => number): number {
   const { fs, settings, places } = mount
   const { words, body, node: parent, alias: ofParent } = request
+  // By the time of the answer `name` is the one of another request.
   const [bytes, since] = [copyOf(name), places.now]
   const dots = bytes.length <= 2 && bytes.every((byte) => byte === DOT) ? bytes.length : 0
   const aliasOf = (number: number): number => {
