@@ -3,7 +3,7 @@ import { type ByteRange, bytesOf, copyOf, ROOT_INODE } from '../base/ids.js'
 import { LINKS_MAX, NAME_BYTES_MAX } from '../base/limits.js'
 import { isDirectory, isRegular } from '../base/mode.js'
 import type { Belongings } from '../node/belongings.js'
-import type { Router } from '../node/router.js'
+import { LAYOUT_LOCAL, type Router } from '../node/router.js'
 import type { Done } from '../ports.js'
 import { NO_TRANSFER, type Transfer } from '../rpc/call.js'
 import type { Caller } from '../share/context.js'
@@ -37,9 +37,6 @@ interface Making {
   readonly open: number
   readonly transfer: Transfer
 }
-
-/** New files lie, with all that is written to them, at the node that makes them. */
-const LAYOUT_LOCAL = 1
 
 /** How often an entry may be somebody else's by the time its inode is asked for. */
 const TRIES_MAX = 1000
