@@ -19,6 +19,7 @@ const FORMER_SEEDS: Readonly<Record<number, string>> = {
   853: 'a write went into a file that an undone batch had claimed',
   977: 'a file was closed for want of room while somebody used it',
   3270: 'the tail beyond a size that was undone came back',
+  325015610: 'the checker forgot that a truncation of the source of a copy was undone before it began',
   324804486: 'the checker forgot what a failed write had left, once something else was there',
   930955964: 'the checker forgot what a read had overlapped, once that was synced',
 }
