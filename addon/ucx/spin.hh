@@ -7,9 +7,11 @@
 namespace chfs::ucx {
 
 /// Whoever else wants the core pays for it. So it stops where it does not pay: a counter rises with each spin that
-/// found something and falls with each that did not, and a low one lets only every 32nd chance through. And it yields,
-/// so that a peer on the same core gets to answer; where that hands the core to somebody who keeps it, it does without
-/// for a while.
+/// found something and falls with each that did not, and a low one lets only every 32nd chance through. Where both sides
+/// sleep, each takes longer to wake up than the other would spin, and neither finds anything: so now and then one spins
+/// for long, a number of times, while that finds something; meanwhile the other side's short tries find something, too.
+/// And it yields, so that a peer on the same core gets to answer; where that hands the core to somebody who keeps it, it
+/// does without for a while.
 class Spin {
  public:
   /// Whether it may be tried now; then Finds follows.
@@ -35,6 +37,8 @@ class Spin {
 
   int credit_ = kCreditNeeded;
   uint32_t chances_ = 0;
+  /// How many spins may still be long.
+  int longs_ = 0;
   /// In nanoseconds of uv_hrtime.
   uint64_t now_ = 0;
   uint64_t ends_ = 0;
