@@ -57,11 +57,11 @@ class Engine {
   bool Work();
   /// True when Work must be called again before the loop sleeps, whatever UCX says.
   bool IsRestless() const { return is_closing_ || channels_.IsCalled() || inbound_->CanAdmit(); }
-  /// Looks for news only: true when there was any.
-  bool Progress() { return worker_.Progress() != 0; }
   bool Arm() { return worker_.Arm(); }
   /// Something of this transport is under way, and JavaScript waits for it.
-  bool IsBusy() const { return requests_.Count() > 0 || is_closing_; }
+  bool IsBusy() const { return Awaits() || is_closing_; }
+  /// Something was asked for that has no answer yet.
+  bool Awaits() const { return requests_.Count() > 0; }
   /// How a channel's messages travel: UCX's own description.
   std::string Describe(uint32_t number) const;
 

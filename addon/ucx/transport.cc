@@ -193,6 +193,7 @@ int32_t Transport::Request(const int32_t* arguments) {
   Assert(open_ && !ending_, "an ended transport is not asked");
   const auto number = [arguments](int index) { return static_cast<uint32_t>(arguments[index]); };
   const uint32_t token = engine_->Request(number(0), Head(arguments[1]), number(2), number(3), number(4), number(5));
+  has_asked_ = true;
   Touch();
   return static_cast<int32_t>(token);
 }
@@ -234,7 +235,8 @@ void Transport::Drain() {
   is_armed_ = false;
   has_delivered_ = false;
   bool has_worked = false;
-  // Something has happened since it was spun for the last time.
+  bool spins = false;
+  // Something has happened since the loop was here.
   bool is_fresh = std::exchange(is_touched_, false);
   for (int round = 0; round < kRoundsPerTurn && !is_armed_ && open_; round++) {
     bool any = engine_->Work();
@@ -249,24 +251,23 @@ void Transport::Drain() {
       Finish();
       break;
     }
-    const bool spins = std::exchange(is_fresh, false) && spin_.Begins();
-    if (spins && spin_.Finds([this] { return engine_->Progress(); })) {
-      has_worked = is_fresh = true;
-      continue;
-    }
+    if (std::exchange(has_asked_, false) || has_delivered_) spin_.Found();
+    if (std::exchange(is_fresh, false)) spin_.Start(engine_->Awaits());
+    spins = spin_.GoesOn();
+    if (spins) break;
     // It is armed only where UCX has just found nothing to do.
-    if (any && !spins) continue;
+    if (any) continue;
     // The first attempt after a wake-up takes the signal away that woke us, and the second succeeds.
     is_armed_ = engine_->Arm();
   }
   is_draining_ = false;
-  if (open_) Rest(has_worked);
+  if (open_) Rest(has_worked || spins);
 }
 
 /// Decides how the loop comes back. UCX cannot be armed while something waits for room in a queue of shared memory,
 /// which may be for as long as a peer stands still: then it is looked after by a timer.
-void Transport::Rest(bool has_worked) {
-  fruitless_ = has_worked || is_armed_ ? 0 : fruitless_ + 1;
+void Transport::Rest(bool may_turn) {
+  fruitless_ = may_turn || is_armed_ ? 0 : fruitless_ + 1;
   const bool is_stuck = fruitless_ > kFruitlessTurnsMax;
   if (is_armed_ || is_stuck) {
     uv_idle_stop(&idle_);

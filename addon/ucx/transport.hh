@@ -45,7 +45,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   /// The engine has something to do before the loop sleeps.
   void Touch();
   void Drain();
-  void Rest(bool has_worked);
+  void Rest(bool may_turn);
   void Deliver();
   void Finish();
   void HoldLoop();
@@ -75,6 +75,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   bool is_armed_ = false;
   /// Something was sent or closed since the loop was here last.
   bool is_touched_ = false;
+  bool has_asked_ = false;
   /// JavaScript was called when the loop was here last.
   bool has_delivered_ = false;
   Spin spin_;
