@@ -5,8 +5,9 @@ import { TestCluster } from '../mount/cluster.js'
 import { SpaceCluster, type SpaceNode } from '../mount/spaces.js'
 import { killing, runStorms, STORMS } from '../mount/storms.js'
 import { Prng } from '../sim/prng.js'
+import { long } from './length.js'
 
-const ROUNDS = 40
+const ROUNDS = long(10)
 const SECONDS = 8
 
 for (const count of [2, 3, 5]) {

@@ -1,5 +1,6 @@
-/** As test/mount/crash.test.ts, a thousand times. */
+/** As test/mount/crash.test.ts, a hundred times. */
 import t from 'tap'
 import { runCrashes } from '../mount/crash-run.js'
+import { long } from './length.js'
 
-t.test('kill -9 of the server', (t) => runCrashes(t, 1000, {}))
+t.test('kill -9 of the server', (t) => runCrashes(t, long(100), {}))
