@@ -122,6 +122,7 @@ Mount options:
   linger=SECONDS      how long to serve after the unmount while other nodes have it mounted (30)
   timeo=SECONDS       how long calls wait for a member that is away, from when it went (30)
   soft, hard          a call that has waited so long fails with EIO (soft), or goes on waiting
+  layout=hash|local   whether a new store's files are spread over the members or lie with their makers (hash)
   vnodes=COUNT        virtual nodes a member, of a store that is made now (150)
   interface=NAME,…    network interfaces for data (that of the own address)
   ucx_tls=NAME,…      transports of UCX (chosen by what is there)

@@ -1,5 +1,6 @@
 /** The options of a mount that has peers. */
 import { resolve } from 'node:path'
+import { LAYOUT_LOCAL } from '../lib/node/router.js'
 import { sourceDefault } from './arguments.js'
 import { exitCode, MountError } from './exit.js'
 import { isMemberList, type ListedMember, parseMember, parseMembers } from './members.js'
@@ -21,6 +22,8 @@ export interface ClusterConfig {
   readonly hard: boolean
   /** Of a store that is made now. */
   readonly virtualNodes: number
+  /** That of a store that is made now. */
+  readonly layout: number
   /** For UCX, separated by commas; null where it is left to us. */
   readonly interfaces: string | null
   readonly ucxTransports: string | null
@@ -32,6 +35,8 @@ export type ClusterDraft = { -readonly [Name in Exclude<keyof ClusterConfig, 'me
 /** A day. */
 const secondsMax = 86_400
 const virtualNodesMax = 4096
+/** Where the data of files lies: spread, or with whoever makes them. */
+const LAYOUTS = { hash: 0, local: LAYOUT_LOCAL }
 
 export function clusterDefaults(): ClusterDraft {
   return {
@@ -43,6 +48,7 @@ export function clusterDefaults(): ClusterDraft {
     timeoSeconds: 30,
     hard: false,
     virtualNodes: 150,
+    layout: LAYOUTS.hash,
     interfaces: null,
     ucxTransports: null,
   }
@@ -76,6 +82,9 @@ export function applyClusterOption(draft: ClusterDraft, option: MountOption, dir
       return true
     case 'vnodes':
       draft.virtualNodes = numberIn(option, 1, virtualNodesMax)
+      return true
+    case 'layout':
+      draft.layout = layoutIn(option)
       return true
     case 'interface':
       draft.interfaces = wordsIn(option)
@@ -111,6 +120,12 @@ function numberIn(option: MountOption, least: number, most: number): number {
   const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
   if (number >= least && number <= most) return number
   throw misuse(`${option.name}=${text} is no whole number from ${least} to ${most}`)
+}
+
+function layoutIn(option: MountOption): number {
+  const text = valueIn(option)
+  if (text === 'hash' || text === 'local') return LAYOUTS[text]
+  throw misuse(`layout=${text} is neither hash nor local`)
 }
 
 /** Names between commas; -o takes those in double quotes. */

@@ -19,7 +19,7 @@ import { Joining } from './joining.js'
 import { findPlace, type Place, thisMachine } from './place.js'
 import type { Opened } from './seams.js'
 import type { NodeStatus } from './status.js'
-import { LAYOUT_HASH, openDirectory, openShare, PAYLOAD_BYTES } from './store.js'
+import { openDirectory, openShare, PAYLOAD_BYTES } from './store.js'
 import type { Undo } from './undo.js'
 
 /** Requests of this node's own mount, and of peers, that may be under way at once. */
@@ -37,7 +37,7 @@ export async function openMember(config: Config, key: Uint8Array, log: Log, undo
   const forPeers = place === null ? 0 : PEER_SLOTS
   const pool = new MappedPool({ count: OWN_SLOTS + forPeers, payloadBytes: PAYLOAD_BYTES, forPeers })
   const names = config.members.map(({ name }) => name)
-  const belonging = { names, self: place?.index ?? -1, virtualNodes: config.virtualNodes, layout: LAYOUT_HASH }
+  const belonging = { names, self: place?.index ?? -1, virtualNodes: config.virtualNodes, layout: config.layout }
   const store = place === null ? null : openDirectory(config.store, config.chunkBytes, belonging, hash, log, undo)
   const transport = new UcxTransport(pool, transportSettings(config, place))
   undo.push(() => new Promise<void>((done) => transport.end(done)))

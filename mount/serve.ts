@@ -11,7 +11,7 @@ import { openMember } from './member.js'
 import { findPlace, thisMachine } from './place.js'
 import type { Opened, OpenNode } from './seams.js'
 import type { NodeStatus } from './status.js'
-import { LAYOUT_HASH, openStore } from './store.js'
+import { openStore } from './store.js'
 import { Undo } from './undo.js'
 
 /** How long the kernel may keep what it was told, while nobody else can change it. */
@@ -69,12 +69,12 @@ function unknownSoon(): Promise<null> {
 
 /** A member that is the only one and has no key is alone: nobody can come to it. */
 async function open(config: Config, log: Log, undo: Undo): Promise<Opened> {
-  const { members, self, virtualNodes, store, chunkBytes } = config
+  const { members, self, virtualNodes, layout, store, chunkBytes } = config
   const key = members.length === 0 ? null : keyOf(config, surroundingsOfProcess().home, process.geteuid?.() ?? 0)
   if (key !== null) return await openMember(config, key, log, undo)
   const names = members.map(({ name }) => name)
   const place = members.length === 0 ? null : await findPlace(members, self, thisMachine())
-  const belonging = place === null ? undefined : { names, self: place.index, virtualNodes, layout: LAYOUT_HASH }
+  const belonging = place === null ? undefined : { names, self: place.index, virtualNodes, layout }
   const opened = await openStore(store, chunkBytes, log, belonging)
   undo.push(() => opened.close())
   const { clusterId, ringEpoch, members: own } = opened.superblock

@@ -23,9 +23,6 @@ const SLOTS = 64
 /** Largest READ or WRITE: FUSE's own limit with max_pages 256. */
 export const PAYLOAD_BYTES = 1 << 20
 
-/** How files are laid out until a directory says otherwise. */
-export const LAYOUT_HASH = 0
-
 /** Permissions of a new store's root directory. */
 const ROOT_MODE = 0o755
 
@@ -121,13 +118,14 @@ export async function openShare(store: StoreDirectory, parts: ShareParts, undo: 
 
 /** Gives a store that is being made the root directory, if that lies here, and says so in its superblock. */
 async function makeWhole(store: StoreDirectory, kv: LmdbKv, meta: MetaStore, hasRoot: boolean): Promise<void> {
-  const { isWhole, chunkBytes } = store.superblock
+  const { isWhole, chunkBytes, layout } = store.superblock
   if (isWhole) {
     if (hasRoot && meta.find(ROOT_INODE) === undefined)
       throw new StoreError(store.path, 'damaged', 'its root directory is missing')
     return
   }
-  if (hasRoot) meta.format(ROOT_MODE, process.getuid?.() ?? 0, process.getgid?.() ?? 0, Math.log2(chunkBytes))
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  if (hasRoot) meta.format(ROOT_MODE, uid, gid, Math.log2(chunkBytes), layout)
   let error = meta.commit()
   if (error === 0) error = await new Promise<number>((done) => kv.sync(done))
   if (error < 0) throw Object.assign(new Error('its root directory could not be written'), { errno: error })

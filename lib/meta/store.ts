@@ -113,11 +113,12 @@ export class MetaStore {
     this.outbox = new Outbox(batch)
   }
 
-  /** Makes the root directory of an empty store; all that comes into it inherits its chunk size. */
-  format(mode: number, uid: number, gid: number, chunkBits: number): void {
+  /** Makes the root directory of an empty store; all that comes into it inherits its chunk size and layout. */
+  format(mode: number, uid: number, gid: number, chunkBits: number, layout = 0): void {
     if (this.find(ROOT_INODE) !== undefined) return
     const root = new Inode(ROOT_INODE)
     root.chunkBits = chunkBits
+    root.layout = layout
     this.#initialise(root, S_IFDIR | mode, uid, gid)
     root.nlink = 2
     root.parent = ROOT_INODE

@@ -2,14 +2,14 @@
  * What other parallel file systems get wrong while all their nodes are there, a case each; test/README.md lists them
  * all. Each case does what showed the fault there.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { TestCluster } from './cluster.js'
 import { O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_DATA, SEEK_HOLE } from './constants.js'
 import { type Calls, errnoOf } from './driver.js'
 import type { TestMount } from './harness.js'
+import { dataBytes } from './owners.js'
 
 const CHUNK = 64 * 1024
 /** CHFS deletes chunks from the tenth on later. */
@@ -162,9 +162,9 @@ t.test('three nodes', async (t) => {
 
   t.test('BenchFS: virtual nodes are ignored, and few of the nodes have everything', async (t) => {
     const chunks = 300
-    const before = cluster.nodes.map(dataBytes)
+    const before = cluster.nodes.map(({ store }) => dataBytes(store))
     await a.fill('spread', chunks * CHUNK)
-    const got = cluster.nodes.map((node, index) => (dataBytes(node) - (before[index] as number)) / CHUNK)
+    const got = cluster.nodes.map((node, index) => (dataBytes(node.store) - (before[index] as number)) / CHUNK)
     t.ok(Math.min(...got) > chunks / 6, `${got} chunks`)
     await a.mkdir('names')
     await b.makeMany('names', 300)
@@ -186,15 +186,6 @@ t.test('three nodes', async (t) => {
     t.ok(Math.max(...used) < AFTERWARDS_MS / 1000 / 10, `${used} s of CPU`)
   })
 })
-
-/** What the files below a store's data directory take. */
-function dataBytes({ store }: TestMount): number {
-  let bytes = 0
-  for (const entry of readdirSync(`${store}/data`, { withFileTypes: true, recursive: true })) {
-    if (entry.isFile()) bytes += statSync(join(entry.parentPath, entry.name)).blocks * 512
-  }
-  return bytes
-}
 
 function cpuSeconds({ pid }: TestMount): number {
   // A name in brackets may hold anything; behind it utime and stime are the 12th and 13th.

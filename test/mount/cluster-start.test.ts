@@ -128,6 +128,11 @@ t.test('what differs is named, and nobody is mounted', async (t) => {
       theirs: 'vnodes=9',
       message: /virtual nodes \(vnodes=\) is (150|9), that of this node (150|9)/,
     }),
+    () => ({
+      what: 'layout=',
+      theirs: 'layout=local',
+      message: /layout \(layout=\) is [01], that of this node [01]/,
+    }),
     ({ list }) => ({
       what: 'the list',
       list: list.split(',').slice(0, 2).join(','),

@@ -2,9 +2,11 @@
 import t from 'tap'
 import { TestCluster } from './cluster.js'
 import type { TestMount } from './harness.js'
+import { dataBytes } from './owners.js'
 import { killing, runStorms, STORMS } from './storms.js'
 
 const SECONDS = 2
+const MIB = 2 ** 20
 
 t.test('two nodes', async (t) => {
   const cluster = await TestCluster.start(t, 2, { options: ['chunk=64KiB', 'timeo=120'], mayFail: true })
@@ -27,4 +29,15 @@ t.test('two nodes', async (t) => {
     await cluster.all((node) => node.mount())
     for (const node of cluster.nodes) t.equal((await node.driver().sys.list('left')).length, 50)
   })
+})
+
+t.test('layout=local: what a node writes lies with it', async (t) => {
+  const { nodes } = await TestCluster.start(t, 2, { options: ['chunk=64KiB', 'layout=local'] })
+  const sizes = (): number[] => nodes.map(({ store }) => dataBytes(store))
+  for (const [index, node] of nodes.entries()) {
+    const before = sizes()
+    for (let file = 0; file < 4; file++) await node.driver().sys.fill(`by${index}-${file}`, MIB)
+    const more = sizes().map((bytes, store) => bytes - (before[store] as number))
+    t.strictSame(more, [index === 0 ? 4 * MIB : 0, index === 1 ? 4 * MIB : 0], `node ${index}`)
+  }
 })

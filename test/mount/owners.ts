@@ -1,5 +1,6 @@
-/** Which node has an inode. */
-import { readFileSync } from 'node:fs'
+/** Which node has an inode, and how much of the data. */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { SERIAL_SPAN } from '../../lib/base/ids.js'
 import { loadHash32 } from '../../lib/native/hash.js'
 import { Ring } from '../../lib/ring/ring.js'
@@ -30,4 +31,13 @@ export async function fileWhere(
     if (await isThere(await sys.inode(path))) return path
     await sys.unlink(path)
   }
+}
+
+/** What the files below a store's data directory take. */
+export function dataBytes(store: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(`${store}/data`, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += statSync(join(entry.parentPath, entry.name)).blocks * 512
+  }
+  return bytes
 }

@@ -134,7 +134,7 @@ test('lists and settings that differ are refused, and what differs is named by b
       /members are n0:7400,n1:7400, those of this node n0:7400,n1:7400,n2/,
       () => 0,
     ],
-    ['layout', () => ({}), /its layout is 1, that of this node 0/, ({ own }) => own.change({ layout: 1 })],
+    ['layout', () => ({}), /its layout \(layout=\) is 1, that of this node 0/, ({ own }) => own.change({ layout: 1 })],
     [
       'chunks',
       () => ({}),

@@ -47,7 +47,7 @@ function objectionToEntry(own: Own, hello: Hello, dialled: number): string | nul
 const SETTINGS: readonly [keyof Settings, string][] = [
   ['chunkBytes', 'chunk size (chunk=)'],
   ['virtualNodes', 'number of virtual nodes (vnodes=)'],
-  ['layout', 'layout'],
+  ['layout', 'layout (layout=)'],
 ]
 
 function objectionToSettings(settings: Settings | undefined, hello: Hello): string | null {
