@@ -324,8 +324,9 @@ export class RpcClient {
     if (peer.cancelTimer !== undefined) return
     let soonest = Number.POSITIVE_INFINITY
     // Never inside of the call that asks.
-    for (const { expiresMs, isLate } of peer.waiting()) if (!isLate) soonest = Math.min(soonest, expiresMs)
-    if (peer.hasLeft && soonest < Number.POSITIVE_INFINITY) soonest = 0
+    for (const { expiresMs, isLate } of peer.waiting()) {
+      if (!isLate) soonest = Math.min(soonest, peer.hasLeft ? 0 : expiresMs)
+    }
     if (soonest === Number.POSITIVE_INFINITY) return
     const delayMs = Math.max(0, soonest - this.#clock.monotonicMs())
     peer.cancelTimer = this.#clock.after(delayMs, () => {

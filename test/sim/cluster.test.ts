@@ -1,6 +1,6 @@
 /** The file system of several nodes, over simulated ports: what one node has done, every other one sees. */
 import t from 'tap'
-import { EEXIST, ENOENT, ENOTEMPTY } from '../../lib/base/errno.js'
+import { EEXIST, EIO, ENOENT, ENOTEMPTY } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { ROOT, SimCluster, type SimNode } from './cluster.js'
 import { Prng } from './prng.js'
@@ -95,3 +95,24 @@ t.test('three nodes', async (t) => {
   t.equal(c.fs.found.nlink, 2)
   t.strictSame(cluster.faults, [])
 })
+
+for (const [name, timeoutMs] of Object.entries({ soft: 5000, hard: Number.POSITIVE_INFINITY })) {
+  t.test(`what lies with a member that has left answers EIO at once, ${name}`, async (t) => {
+    const cluster = new SimCluster(2, new Prng(1), timeoutMs)
+    const [a, b] = cluster.nodes as [SimNode, SimNode]
+    const there = Array.from({ length: 50 }, (_, index) => make(cluster, a, ROOT, `f${index}`, S_IFREG | 0o600)).find(
+      (file) => a.node.router.ofInode(file) === b.index,
+    ) as number
+    a.node.peerLeft(b.index)
+    const before = cluster.clock.monotonicMs()
+    t.equal(
+      cluster.wait((done) => a.fs.getattr(there, done)),
+      -EIO,
+    )
+    t.ok(cluster.clock.monotonicMs() - before < 100)
+    t.equal(
+      cluster.wait((done) => a.fs.getattr(ROOT, done)),
+      0,
+    )
+  })
+}

@@ -56,9 +56,11 @@ export class SimCluster {
   readonly faults: string[] = []
   readonly #prng: Prng
   readonly #hash: Hash32
+  readonly #timeoutMs: number
 
-  constructor(members: number, prng: Prng) {
+  constructor(members: number, prng: Prng, timeoutMs = TIMEOUT_MS) {
     this.#prng = prng
+    this.#timeoutMs = timeoutMs
     this.network = new SimNetwork(prng, this.clock)
     // Neighbouring positions belong to different members.
     this.#hash = weakHash(prng.pick([16, 2 ** 32]))
@@ -116,13 +118,7 @@ export class SimCluster {
     const { share, turn, transport } = node
     const positions = new Positions(this.#hash)
     node.node = new Node({
-      ...{
-        self: index,
-        owners,
-        epoch: 1,
-        timeoutMs: TIMEOUT_MS,
-        positions,
-      },
+      ...{ self: index, owners, epoch: 1, timeoutMs: this.#timeoutMs, positions },
       ...{ transport, pool, clock, log, turn, share },
     })
     transport.attach({
