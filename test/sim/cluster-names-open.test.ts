@@ -280,3 +280,33 @@ t.test('a file that was made by a call whose node has died meanwhile is not open
   world.rest(2000)
   t.notOk(isThere(owner, file))
 })
+
+// The same where it lies with its maker, and its name elsewhere.
+t.test('a file of the layout local that was made by a call that gave EIO is not open', async (t) => {
+  const world = new NamesWorld(new Prng(12), { members: 3 })
+  const [maker, , other] = world.nodes.map((node) => new NamesClient(world, node)) as [
+    NamesClient,
+    NamesClient,
+    NamesClient,
+  ]
+  const place = maker.nameOn(ROOT, 'd', 2)
+  const directory = maker.mknod(ROOT, place, S_IFDIR | 0o755)
+  t.equal(maker.setxattr(directory, 'user.chfs.layout', new TextEncoder().encode('local')), 0)
+  t.equal(other.lookup(ROOT, place), directory)
+  const name = maker.nameOn(directory, 'f', 1)
+  world.rest(100)
+  const { fs } = maker.node
+  const creation = maker.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
+  world.crash(1, 'process')
+  t.equal(world.finish(creation), -EIO)
+  world.restart(1)
+  world.gather()
+  world.rest(2000)
+  const file = other.lookup(directory, name)
+  t.ok(file > 0, 'it was made all the same')
+  t.equal(other.unlink(directory, name), 0)
+  world.rest(100)
+  t.notOk(isThere(maker, file))
+  world.settle()
+  t.strictSame(world.audit(), [])
+})
