@@ -8,6 +8,7 @@ import {
   getInode,
   INODE_HAS_PARTS,
   INODE_IS_PART,
+  KEY_CLIENT,
   KEY_FREE,
   KEY_INODE,
   KEY_ORPHAN,
@@ -54,6 +55,8 @@ export class MetaStore {
   readonly free: Queue
   /** Inodes without a name that somebody still holds. */
   readonly orphans: Queue
+  /** Numbers of nodes without a store that are here, or have not said that they are not: they may have locks. */
+  readonly clients: Queue
   /** Directories that were removed, wherever their inodes were. */
   readonly graves: Graves
   /** What peers' changes have answered. */
@@ -105,6 +108,7 @@ export class MetaStore {
     this.inline = new InlineData(batch)
     this.free = new Queue(batch, KEY_FREE)
     this.orphans = new Queue(batch, KEY_ORPHAN)
+    this.clients = new Queue(batch, KEY_CLIENT)
     this.graves = new Graves(batch)
     this.results = new Results(batch)
     this.holders = new Holders(batch)
