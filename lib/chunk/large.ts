@@ -1,4 +1,3 @@
-import { EIO } from '../base/errno.js'
 import type { Inode } from '../meta/inode.js'
 import type { MetaStore } from '../meta/store.js'
 import type { Disk, Done, Kv } from '../ports.js'
@@ -46,11 +45,12 @@ export class LargeFiles {
     const file = files.use(inode)
     const run: Step = (late) => change(file, late)
     const finish = (ended: number): number => {
-      const result = meta.undoneCount === undoneCount ? ended : -EIO
+      const result = meta.undoneCount === undoneCount ? ended : meta.undoneError
       try {
         if (result >= 0) return changed(file)
-        // Part of it may have been done, and must not be seen when the file grows.
-        files.noteTail(file, meta.inode(number).size)
+        // Part of it may have been done, and must not be seen when the file grows, unless its inode was undone, too.
+        const left = meta.find(number)
+        if (left !== undefined) files.noteTail(file, left.size)
         return result
       } finally {
         files.release(file)
@@ -98,7 +98,7 @@ export class LargeFiles {
     const run: Step = (late) => change(file as OpenFile, late)
     const { undoneCount } = meta
     const finish = (ended: number): number => {
-      const result = meta.undoneCount === undoneCount ? ended : -EIO
+      const result = meta.undoneCount === undoneCount ? ended : meta.undoneError
       try {
         return result < 0 ? result : this.#claim(number, file as OpenFile, changed)
       } finally {

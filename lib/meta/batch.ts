@@ -1,4 +1,4 @@
-import { EIO, ENOENT, fail } from '../base/errno.js'
+import { ENOENT, fail } from '../base/errno.js'
 import type { Done, Kv } from '../ports.js'
 
 /** What {@link Batch.get} and {@link Batch.seek} return where there is nothing. */
@@ -81,9 +81,9 @@ export class Batch {
     this.#kv.sync(done)
   }
 
-  /** Makes the next {@link commit} undo everything. */
-  spoil(): void {
-    this.#failure = -EIO
+  /** Makes the next {@link commit} undo everything, for this reason. */
+  spoil(error: number): void {
+    this.#failure = error
   }
 
   #spoil(error: number): never {

@@ -4,6 +4,7 @@ import { FILE_BYTES_MAX, INLINE_BYTES_MAX, TARGET_BYTES_MAX } from '../base/limi
 import { S_IFMT } from '../base/mode.js'
 import {
   DENTRY_KEY_BYTES,
+  KEY_CLIENT,
   KEY_COUNTER,
   KEY_CUT,
   KEY_DENTRY,
@@ -26,6 +27,7 @@ export const ID_KEY_BYTES = 9
 
 /** The lengths of keys, by their types; attributes apart, whose keys end with their names. */
 const FIXED: readonly (readonly [type: number, bytes: number])[] = [
+  [KEY_CLIENT, ID_KEY_BYTES],
   [KEY_COUNTER, 1],
   [KEY_DENTRY, DENTRY_KEY_BYTES],
   [KEY_FREE, ID_KEY_BYTES],

@@ -19,6 +19,7 @@ import {
   getWords,
   INODE_HAS_XATTRS,
   INODE_IS_PART,
+  KEY_CLIENT,
   KEY_COUNTER,
   KEY_CUT,
   KEY_DENTRY,
@@ -63,7 +64,7 @@ const UNSETTLED: ReadonlySet<number> = new Set([KEY_GRAVE, KEY_HELD, KEY_INTENT,
 const OF_PARTS: ReadonlySet<number> = new Set([KEY_CUT, KEY_DEPARTED, KEY_HOLDER])
 
 /** Records that are a key and nothing else. */
-const KEYS_ONLY: ReadonlySet<number> = new Set([KEY_DEPARTED, KEY_FREE, KEY_HOLDER, KEY_ORPHAN])
+const KEYS_ONLY: ReadonlySet<number> = new Set([KEY_CLIENT, KEY_DEPARTED, KEY_FREE, KEY_HOLDER, KEY_ORPHAN])
 
 /** How much there is, for the summary. */
 export interface CheckTotals {
@@ -249,7 +250,7 @@ export class StoreReader {
     else if (type === KEY_DENTRY) this.#dentry(valueBytes, visit)
     else if (type === KEY_FREE) this.#free()
     else if (OF_PARTS.has(type)) this.parts.record(key.subarray(0, keyBytes), this.#words, valueBytes, this.inodes)
-    else if (type !== KEY_RESULT) this.#attached(type, keyBytes, valueBytes, name)
+    else if (type !== KEY_RESULT && type !== KEY_CLIENT) this.#attached(type, keyBytes, valueBytes, name)
   }
 
   /** The record that was read last has a key and a head that there are. */

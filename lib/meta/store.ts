@@ -8,6 +8,7 @@ import {
   getInode,
   INODE_HAS_PARTS,
   INODE_IS_PART,
+  KEY_CLIENT,
   KEY_FREE,
   KEY_INODE,
   KEY_ORPHAN,
@@ -54,6 +55,8 @@ export class MetaStore {
   readonly free: Queue
   /** Inodes without a name that somebody still holds. */
   readonly orphans: Queue
+  /** Numbers of nodes without a store that are here, or have not said that they are not: they may have locks. */
+  readonly clients: Queue
   /** Directories that were removed, wherever their inodes were. */
   readonly graves: Graves
   /** What peers' changes have answered. */
@@ -80,6 +83,8 @@ export class MetaStore {
   #turnFailure = 0
   /** Batches that were undone. What was begun before one may rest on what has never been, and must not go on. */
   undoneCount = 0
+  /** Why the last of them was: a negative errno. */
+  undoneError = 0
   /** Batches that were committed. */
   commitCount = 0
   /** Called when a batch was undone. */
@@ -103,6 +108,7 @@ export class MetaStore {
     this.inline = new InlineData(batch)
     this.free = new Queue(batch, KEY_FREE)
     this.orphans = new Queue(batch, KEY_ORPHAN)
+    this.clients = new Queue(batch, KEY_CLIENT)
     this.graves = new Graves(batch)
     this.results = new Results(batch)
     this.holders = new Holders(batch)
@@ -235,7 +241,7 @@ export class MetaStore {
   endTurn(): number {
     // What came after a commit that failed is answered like what came before, so it must not happen either.
     do {
-      if (this.#turnFailure !== 0) this.spoil()
+      if (this.#turnFailure !== 0) this.spoil(this.#turnFailure)
       this.commit()
       // Who has waited for the commit may have gone on at once, and is answered with this turn.
     } while (this.isOpen)
@@ -260,6 +266,7 @@ export class MetaStore {
     if (error < 0) {
       this.#turnFailure = error
       this.undoneCount++
+      this.undoneError = error
       this.onUndone()
       // An operation may have changed any of them and failed before it said so.
       this.#cache.clear()
@@ -297,8 +304,8 @@ export class MetaStore {
   }
 
   /** Makes {@link commit} undo the whole turn: for an operation that stopped half way, by a bug. */
-  spoil(): void {
-    if (this.isOpen) this.#batch.spoil()
+  spoil(error = -EIO): void {
+    if (this.isOpen) this.#batch.spoil(error)
   }
 
   /** Puts the changed inodes into the batch; false where there was nothing to commit at all. */

@@ -149,15 +149,14 @@ export class Belongings {
     }
   }
 
-  /** All that this node has at the member, in as many messages as it takes; `clients`: it knows of some. */
-  listFor(member: number, clients: boolean): RequestOf<typeof Reclaim>[] {
+  /** All that this node has at the member, in as many messages as it takes. */
+  listFor(member: number): RequestOf<typeof Reclaim>[] {
     const opens = [...this.#opensAt(member)]
     const locks = [...this.#locksAt(member)]
     const messages: RequestOf<typeof Reclaim>[] = []
     do {
       messages.push({
         first: messages.length === 0 ? 1 : 0,
-        clients: clients ? 1 : 0,
         opens: packed(opens.splice(0, OPENS_MAX), (area, at, open) => ReclaimedOpen.put(area, at, open)),
         locks: packed(locks.splice(0, LOCKS_MAX), (area, at, lock) => ReclaimedLock.put(area, at, lock)),
         last: opens.length + locks.length === 0 ? 1 : 0,

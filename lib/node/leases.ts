@@ -5,13 +5,13 @@ export const LEASE_MS = 15_000
 /** A node that has not heard from a member for so long gives up its locks there by itself, well before. */
 export const FENCE_MS = 10_000
 
-/** In the place of a member: clients of which this node does not know any more. */
-const CLIENTS = -1
+/** In the place of a member: clients of the last run of this node, which does not know any more who they are. */
+export const CLIENTS = -1
 
 /**
  * How long the locks of other members last at this node: as long as there is a session with them, and a lease term
- * after it has ended. After a start of this node nobody gets a lock that another member may have from before: until all
- * have said what they have, or the term is over.
+ * after it has ended. After a start of this node nobody gets a lock that somebody else may have from before: until all
+ * members have said what they have, or the term is over, as it has to be where there were clients.
  */
 export class Leases {
   readonly #clock: Clock
@@ -24,6 +24,7 @@ export class Leases {
   readonly #onExpired: (member: number) => void
   #waiting: { readonly member: number; readonly go: () => void }[] = []
 
+  /** `members`: who may have locks from before, {@link CLIENTS} among them. */
   constructor(clock: Clock, members: readonly number[], onExpired: (member: number) => void) {
     this.#clock = clock
     this.#awaited = new Set(members)
@@ -63,11 +64,10 @@ export class Leases {
     return !this.#expired.has(member)
   }
 
-  /** The member has said what it has, and whether it knows of clients: they will come and say what they have. */
-  reclaimed(member: number, hasClients: boolean): void {
+  /** The member has said what it has. */
+  reclaimed(member: number): void {
     this.#expired.delete(member)
     this.#drop(member)
-    if (hasClients && this.#awaited.has(member)) this.#awaited.add(CLIENTS)
     this.#heard(member)
   }
 

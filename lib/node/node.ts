@@ -111,9 +111,7 @@ export class Node {
 
   /** Says first of all what this node has open and has locked there: the peer may not know any more, or not yet. */
   #greet(member: number, channel: number, ended: () => void): void {
-    const { members } = this.router
-    const hasClients = [...this.#peers.keys()].some((peer) => peer >= members)
-    if (member < members) this.#reclaim(member, channel, this.belongings.listFor(member, hasClients), ended)
+    if (member < this.router.members) this.#reclaim(member, channel, this.belongings.listFor(member), ended)
     else ended()
   }
 

@@ -8,7 +8,7 @@ import { Appends } from './appends.js'
 import { Departures } from './departures.js'
 import { HeldNames } from './held-names.js'
 import { FileHolders } from './holders.js'
-import { LEASE_MS, Leases } from './leases.js'
+import { CLIENTS, LEASE_MS, Leases } from './leases.js'
 import { Leftovers } from './leftovers.js'
 import { Line } from './line.js'
 import { isOf } from './lock-fields.js'
@@ -70,6 +70,8 @@ export class Served {
   readonly #leftovers: Leftovers
   readonly #parts: PartServices
   readonly #turn: ServedParts['turn']
+  /** Nodes without a store that were here in this run, and have not left. */
+  readonly #clients = new Set<number>()
 
   constructor(parts: ServedParts) {
     const { self, share, router, services, stream, clock, turn, log, timeoutMs, pool, transport } = parts
@@ -93,7 +95,8 @@ export class Served {
     this.#outgoing = outgoing
     this.#sagas = sagas
     this.#turn = turn
-    this.#leases = new Leases(clock, this.#others(router), (member) => this.#expire(member))
+    const awaited = meta.clients.list().length > 0 ? [...this.#others(router), CLIENTS] : this.#others(router)
+    this.#leases = new Leases(clock, awaited, (member) => this.#expire(member))
     meta.onAwaited = () => turn.endSoon()
     router.onceCommitted = (step) => meta.onceCommitted(step)
     const { graceMs = GRACE_MS } = parts
@@ -152,6 +155,7 @@ export class Served {
   /** `isAnother`: it has started anew since it was here last, and so has lost all that it had open and locked. */
   peerUp(member: number, channel: number, client: Uint8Array, isAnother: boolean): void {
     if (isAnother) this.#opens.forget(member)
+    if (member >= this.#router.members) this.#noteClient(member)
     this.#leases.up(member)
     this.#share.meta.results.forgetEarlier(client)
     this.server.open(channel, { member, id: client })
@@ -173,6 +177,15 @@ export class Served {
   peerLeft(member: number): void {
     this.#leases.up(member)
     this.#opens.forget(member)
+    if (this.#clients.delete(member)) this.#share.meta.clients.remove(member)
+  }
+
+  /** A restart of this node forgets which clients there are, but not that there are any. Nobody waits for the sync. */
+  #noteClient(number: number): void {
+    if (this.#clients.has(number)) return
+    this.#clients.add(number)
+    this.#share.meta.clients.add(number)
+    this.#share.fsyncdir(() => undefined)
   }
 
   #serveNames(serving: Serving): void {
@@ -204,8 +217,10 @@ export class Served {
     this.#sagas.add(placement)
   }
 
-  /** The member's locks are no more. */
+  /** The member's locks are no more. Clients of the last run that have not come by now may come without any. */
   #expire(member: number): void {
+    const { clients } = this.#share.meta
+    if (member === CLIENTS) for (const last of clients.list()) if (!this.#clients.has(last)) clients.remove(last)
     this.#share.recordLocks.replace(isOf(member), [])
     this.#share.fileLocks.replace(isOf(member), [])
     this.#turn.endSoon()

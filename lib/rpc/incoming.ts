@@ -22,8 +22,6 @@ export interface Answering {
   record(incoming: Incoming, reply: AnyValues): void
   giveUp(incoming: Incoming, error: number): void
   answer(incoming: Incoming, result: number, reply: AnyValues | null): void
-  /** It has not come back as another incarnation, as far as is known. */
-  isPresent(speaker: Speaker): boolean
 }
 
 /** A request of a peer. */
@@ -79,7 +77,7 @@ export class Incoming implements Asked<AnyMethod> {
   }
 
   get isGivenUp(): boolean {
-    return (this.channel === 0 && !this.isResumed) || !this.#server.isPresent(this.speaker)
+    return this.channel === 0
   }
 
   get origin(): Origin | null {

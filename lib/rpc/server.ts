@@ -105,6 +105,7 @@ export class RpcServer implements Answering {
    */
   close(channel: number): void {
     this.#sessions.delete(channel)
+    for (const incoming of this.#changing.values()) if (incoming.channel === channel) incoming.channel = 0
   }
 
   /** A slot for peers has come free. */
@@ -173,7 +174,7 @@ export class RpcServer implements Answering {
 
   record(incoming: Incoming, reply: AnyValues): void {
     const { method, speaker, sequence } = incoming
-    if (sequence === 0 || (incoming.isResumed && !this.isPresent(speaker))) return
+    if (sequence === 0 || (incoming.isResumed && !this.#isPresent(speaker))) return
     this.#ports.results.put(speaker.client, sequence, this.#encode(method, reply))
     incoming.isRecorded = true
   }
@@ -264,7 +265,7 @@ export class RpcServer implements Answering {
   }
 
   /** False for a client whose next incarnation is here already: nobody would ever fetch its results. */
-  isPresent({ client, name, isDurable }: Speaker): boolean {
+  #isPresent({ client, name, isDurable }: Speaker): boolean {
     if (isDurable) return true
     const present = this.#present.get(client.slice().fill(0, ID_BYTES).join())
     return present === undefined || present === name

@@ -21,7 +21,10 @@ export interface Asked<M> {
   readonly ageMs: number
   /** Nobody wants it any more: where it has waited, and has not begun, it must not begin. */
   readonly isAbandoned?: boolean
-  /** Whoever has asked was told that it takes too long, and has not asked again; or has died, and is back. */
+  /**
+   * Nobody waits for the answer of a change: whoever has asked was told that it takes too long, or has lost its
+   * session, and has not asked again. One who does gets the kept answer as a repetition does; the dead never do.
+   */
   readonly isGivenUp?: boolean
   /** Where the data that came with it is in the pool's memory, and how much, until it is answered. */
   readonly at: number

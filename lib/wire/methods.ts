@@ -348,13 +348,12 @@ export const ReclaimedLock = new Struct({ ...INODE, ...LOCK })
 /**
  * All that the asking node has open and has locked at the asked member, in as many messages as it takes: the first one
  * begins the list, and the `last` puts it in the place of what the member knew. `lost` 1: its locks were given up
- * since, and none of them holds any more. `clients` 1: there are nodes without a store, of which the asked member may
- * not know any more.
+ * since, and none of them holds any more.
  */
 export const Reclaim = reads(
   67,
   'Reclaim',
-  { first: 'u32', last: 'u32', clients: 'u32', opens: 'bytes', locks: 'bytes' },
+  { first: 'u32', last: 'u32', opens: 'bytes', locks: 'bytes' },
   { lost: 'u32' },
 )
 

@@ -13,6 +13,7 @@
  * | 'H' inode u64, member 8 bytes                               | 17    | member that holds chunks of the inode    |
  * | 'I' inode u64                                               | 9     | inode                                    |
  * | 'L' member 8 bytes, saga u64                                | 17    | name that a peer's intent holds          |
+ * | 'M' number u64                                              | 9     | node without a store that may have locks |
  * | 'N' inode u64                                               | 9     | inline data, or a symbolic link's target |
  * | 'O' inode u64                                               | 9     | inode without a name, still held         |
  * | 'P' id u64                                                  | 9     | what another node has yet to be told     |
@@ -22,9 +23,10 @@
  * | 'U' member 8 bytes, inode u64, generation u32               | 21    | freed inode of which it may hold chunks  |
  * | 'X' inode u64, name                                         | 9 + n | extended attribute                       |
  *
- * Those of one node ('C' to 'X' without 'G', 'L', 'P', 'R', 'S') are complete by themselves; the others say what nodes
- * owe each other. The ids in 'S' and 'P' come from the counter, and an incarnation 0 in 'R' stands for a member's
- * durable stream, whose sequences are an id × 32 plus the number of the step (message.ts says what it is).
+ * Those of one node ('C' to 'X' without 'G', 'L', 'M', 'P', 'R', 'S') are complete by themselves; the others say what
+ * nodes owe each other, and 'M' that nodes without a store were here: a number means nothing in another run. The ids in
+ * 'S' and 'P' come from the counter, and an incarnation 0 in 'R' stands for a member's durable stream, whose sequences
+ * are an id × 32 plus the number of the step (message.ts says what it is).
  */
 import { isRegular } from '../base/mode.js'
 
@@ -35,6 +37,7 @@ export const KEY_GRAVE = 0x47
 export const KEY_HOLDER = 0x48
 export const KEY_INODE = 0x49
 export const KEY_HELD = 0x4c
+export const KEY_CLIENT = 0x4d
 export const KEY_INLINE = 0x4e
 export const KEY_ORPHAN = 0x4f
 export const KEY_OUTBOX = 0x50

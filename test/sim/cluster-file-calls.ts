@@ -86,7 +86,7 @@ export class FileCalls {
       const { result } = call
       if (result === -EIO && this.#troubles.mayFail) return
       if (result === -ENOSPC && this.#troubles.isFull) return
-      if (result === -ESTALE && (this.mayBeGone(opening.number) || this.#troubles.storeFails)) return
+      if (result === -ESTALE && this.mayBeGone(opening.number)) return
       // What the power has taken away of it meanwhile is not known.
       if (start > this.#powerCut) for (const change of changes) change.end = end
       ended(call, start, end)

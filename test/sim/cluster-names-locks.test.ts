@@ -5,7 +5,7 @@ import { S_IFREG } from '../../lib/base/mode.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { FENCE_MS, LEASE_MS } from '../../lib/node/leases.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
-import type { Operation } from './cluster-node.js'
+import type { ClusterNode, Operation } from './cluster-node.js'
 import { NamesClient } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
@@ -75,6 +75,12 @@ function stage(kind: LockKind, seed = 1, storeless = 0) {
   })
   const [local, a, b, c, client] = processes as [Process, Process, Process, Process, Process]
   return { world, local, a, b, c, client }
+}
+
+/** A process of a node that has started anew. */
+function again(world: NamesWorld, index: number, kind: LockKind): Process {
+  const client = new NamesClient(world, world.nodes[index] as ClusterNode)
+  return new Process(client, client.create(ROOT, client.nameOn(ROOT, 'f', 0), S_IFREG | 0o644), kind, index + 100)
 }
 
 /** Lets time pass until the operation is over; how long that took. */
@@ -274,6 +280,46 @@ for (const kind of KINDS) {
     t.notOk(client.isLost)
     t.equal(client.try(F_UNLCK), 0)
     t.equal(world.finish(wait), 0)
+  })
+
+  // None of them had heard of that node in this run, so each gave the lock away as soon as the others had come.
+  t.test(`all members of a ${kind} lock start anew, and a node without a store has it`, async (t) => {
+    const { world, client } = stage(kind, 1, 1)
+    t.equal(client.try(F_WRLCK), 0)
+    world.cutOff(4)
+    for (const member of [0, 1, 2, 3]) world.crash(member, 'power')
+    for (const member of [0, 1, 2, 3]) world.restart(member)
+    world.rest(1000)
+    const other = again(world, 1, kind)
+    const wait = other.wait(F_WRLCK)
+    world.rest(FENCE_MS - 3000)
+    t.notOk(wait.isOver)
+    world.rejoin(4)
+    world.rest(2 * LEASE_MS)
+    t.notOk(wait.isOver)
+    t.notOk(client.isLost)
+    t.equal(client.try(F_UNLCK), 0)
+    t.equal(world.finish(wait), 0)
+  })
+
+  t.test(`a ${kind} lock waits once for a node without a store that never comes back`, async (t) => {
+    for (const how of ['it has died', 'it has left'] as const) {
+      const { world } = stage(kind, 1, 1)
+      world.crash(4, 'process')
+      world.rest(1000)
+      if (how === 'it has left') for (const member of [0, 1, 2, 3]) world.nodes[member]?.node.peerLeft(4)
+      for (const start of ['first', 'second'] as const) {
+        world.rest(100)
+        world.crash(0, 'process')
+        world.restart(0)
+        world.rest(1000)
+        const process = again(world, 0, kind)
+        const took = timeOf(world, process.wait(F_WRLCK))
+        if (how === 'it has died' && start === 'first') t.ok(took > FENCE_MS && took <= LEASE_MS, `${took} ms`)
+        else t.ok(took < 1000, `${how}, ${start}: ${took} ms`)
+        t.equal(process.try(F_UNLCK), 0)
+      }
+    }
   })
 
   t.test(`a node that was stopped does not trust its ${kind} lock`, async (t) => {

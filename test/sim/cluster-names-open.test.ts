@@ -1,8 +1,9 @@
 /** Files that lose their last name while a node has them open: they last as long as anybody has them open, anywhere. */
 import t from 'tap'
-import { EIO, ENOENT } from '../../lib/base/errno.js'
+import { EEXIST, EIO, ENOENT } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { LEASE_MS } from '../../lib/node/leases.js'
+import { RENAME_NOREPLACE } from '../../lib/share/remove.js'
 import { CALLER, NamesClient, named, OPEN } from './names-client.js'
 import { NamesWorld, ROOT } from './names-world.js'
 import { Prng } from './prng.js'
@@ -251,26 +252,56 @@ t.test('a file that was made by a call that gave EIO is not open', async (t) => 
 })
 
 t.test('a file that was made by a call whose node has died meanwhile is not open', async (t) => {
-  const world = new NamesWorld(new Prng(11), { members: 3 })
-  const [owner, , caller] = world.nodes.map((node) => new NamesClient(world, node)) as [
-    NamesClient,
-    NamesClient,
-    NamesClient,
-  ]
+  // The one that comes back, and one without a store that never does: its member may give it up before or after.
+  for (const end of ['back', 'given up', 'given up later'] as const) {
+    const world = new NamesWorld(new Prng(11), { members: 3, storeless: 1 })
+    const clients = world.nodes.map((node) => new NamesClient(world, node))
+    const [owner, other] = clients as [NamesClient, NamesClient]
+    const by = end === 'back' ? 2 : 3
+    const caller = clients[by] as NamesClient
+    const place = owner.nameOn(ROOT, 'd', 1)
+    const directory = owner.mknod(ROOT, place, S_IFDIR | 0o755)
+    for (const client of [other, caller]) t.equal(client.lookup(ROOT, place), directory)
+    const name = owner.nameOn(directory, 'f', 0)
+    world.rest(100)
+    // The directory is to be told first.
+    const { fs } = caller.node
+    caller.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
+    world.crash(1, 'process')
+    world.rest(1000)
+    world.crash(by, 'process')
+    world.rest(1000)
+    if (end === 'back') world.restart(by)
+    else if (end === 'given up') owner.node.node.peerLeft(by)
+    world.rest(1000)
+    world.restart(1)
+    world.rest(2000)
+    if (end === 'given up later') owner.node.node.peerLeft(by)
+    const file = owner.lookup(directory, name)
+    t.ok(file > 0, 'it was made all the same')
+    t.equal(owner.unlink(directory, name), 0)
+    world.rest(2000)
+    t.notOk(isThere(owner, file), end)
+  }
+})
+
+// Its kernel was told EIO, its node had nothing to say again, and the member opened the file only after that.
+t.test('a file that was made by a call that its node has given up meanwhile is not open', async (t) => {
+  const world = new NamesWorld(new Prng(13), { members: 3 })
+  const clients = world.nodes.map((node) => new NamesClient(world, node))
+  const [owner, , caller] = clients as [NamesClient, NamesClient, NamesClient]
   const place = owner.nameOn(ROOT, 'd', 1)
   const directory = owner.mknod(ROOT, place, S_IFDIR | 0o755)
   t.equal(caller.lookup(ROOT, place), directory)
   const name = owner.nameOn(directory, 'f', 0)
   world.rest(100)
-  // The directory is to be told first.
   const { fs } = caller.node
-  caller.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
+  const creation = caller.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
   world.crash(1, 'process')
-  world.rest(1000)
-  world.crash(2, 'process')
-  world.rest(1000)
-  world.restart(2)
-  world.rest(1000)
+  world.rest(10)
+  world.break(0, 2, 40_000)
+  t.equal(world.finish(creation), -EIO)
+  world.rest(15_000)
   world.restart(1)
   world.gather()
   world.rest(2000)
@@ -279,4 +310,63 @@ t.test('a file that was made by a call whose node has died meanwhile is not open
   t.equal(owner.unlink(directory, name), 0)
   world.rest(2000)
   t.notOk(isThere(owner, file))
+})
+
+// It had waited for a name that a rename held, and then found a file and opened it for nobody.
+t.test('a file that was found by a call whose node has died meanwhile is not open', async (t) => {
+  for (const by of [2, 3]) {
+    const world = new NamesWorld(new Prng(14), { members: 3, storeless: 1 })
+    const clients = world.nodes.map((node) => new NamesClient(world, node))
+    const [owner, caller] = [clients[0], clients[by]] as [NamesClient, NamesClient]
+    const [name, taken] = [owner.nameOn(ROOT, 'f', 0), owner.nameOn(ROOT, 'g', 1)]
+    const file = owner.mknod(ROOT, name, FILE)
+    t.ok(owner.mknod(ROOT, taken, FILE) > 0)
+    world.rest(100)
+    const [from, to] = [named(name), named(taken)]
+    const rename = owner.begin((done) => owner.node.fs.rename(ROOT, from, ROOT, to, RENAME_NOREPLACE, done))
+    world.crash(1, 'process')
+    const creation = caller.begin((done) => caller.node.fs.create(ROOT, from, FILE, OPEN, CALLER, done))
+    world.rest(1000)
+    t.notOk(rename.isOver || creation.isOver)
+    world.crash(by, 'process')
+    world.rest(1000)
+    if (by === 2) world.restart(by)
+    world.rest(1000)
+    world.restart(1)
+    t.equal(world.finish(rename), -EEXIST)
+    world.rest(2000)
+    t.equal(owner.unlink(ROOT, name), 0)
+    world.rest(2000)
+    t.notOk(isThere(owner, file), `by ${by}`)
+  }
+})
+
+// The same where it lies with its maker, and its name elsewhere.
+t.test('a file of the layout local that was made by a call that gave EIO is not open', async (t) => {
+  const world = new NamesWorld(new Prng(12), { members: 3 })
+  const [maker, , other] = world.nodes.map((node) => new NamesClient(world, node)) as [
+    NamesClient,
+    NamesClient,
+    NamesClient,
+  ]
+  const place = maker.nameOn(ROOT, 'd', 2)
+  const directory = maker.mknod(ROOT, place, S_IFDIR | 0o755)
+  t.equal(maker.setxattr(directory, 'user.chfs.layout', new TextEncoder().encode('local')), 0)
+  t.equal(other.lookup(ROOT, place), directory)
+  const name = maker.nameOn(directory, 'f', 1)
+  world.rest(100)
+  const { fs } = maker.node
+  const creation = maker.begin((done) => fs.create(directory, named(name), FILE, OPEN, CALLER, done))
+  world.crash(1, 'process')
+  t.equal(world.finish(creation), -EIO)
+  world.restart(1)
+  world.gather()
+  world.rest(2000)
+  const file = other.lookup(directory, name)
+  t.ok(file > 0, 'it was made all the same')
+  t.equal(other.unlink(directory, name), 0)
+  world.rest(100)
+  t.notOk(isThere(maker, file))
+  world.settle()
+  t.strictSame(world.audit(), [])
 })

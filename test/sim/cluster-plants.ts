@@ -100,8 +100,8 @@ export const clusterPlants: readonly ClusterPlant[] = [
     what: 'what is open is not said again',
     seeds: 20,
     change: () =>
-      replaced(Belongings, 'listFor', function (this: Belongings, member, clients) {
-        return listFor.call(this, member, clients).map((message) => ({ ...message, opens: EMPTY_RANGE }))
+      replaced(Belongings, 'listFor', function (this: Belongings, member) {
+        return listFor.call(this, member).map((message) => ({ ...message, opens: EMPTY_RANGE }))
       }),
   },
 ]

@@ -14,9 +14,7 @@ export class Troubles {
   mayFail = false
   /** Some disk has no room. */
   isFull = false
-  /** Some store has failed: what was begun on what is undone says so in its own way. */
-  storeFails = false
-  /** The same, in any round. */
+  /** Some store has failed, in any round. */
   storeHasFailed = false
   onPowerCut: () => void = () => undefined
   readonly #world: ClusterWorld
@@ -45,7 +43,6 @@ export class Troubles {
     this.#isOver = false
     this.mayFail = false
     this.isFull = false
-    this.storeFails = false
   }
 
   /** Something may go wrong now. */
@@ -90,7 +87,7 @@ export class Troubles {
       case 'store':
         this.#trace(`  the store of ${member.index} fails`)
         this.#world.failStore(member)
-        this.storeFails = this.storeHasFailed = true
+        this.storeHasFailed = true
         break
       case 'clock':
         node.clock.skewMs = this.#prng.below(2 * JUMP_MS) - JUMP_MS

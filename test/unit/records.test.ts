@@ -21,6 +21,7 @@ import {
   getUint64BE,
   getWords,
   INODE_RECORD_BYTES,
+  KEY_CLIENT,
   KEY_FREE,
   KEY_INODE,
   KEY_ORPHAN,
@@ -209,6 +210,7 @@ t.test('inline data, attributes, queues and the counter', async (t) => {
   new Xattrs(notes.batch).set(0x1122, range('user.a'), range('value'))
   new Queue(notes.batch, KEY_FREE).add(0x99)
   new Queue(notes.batch, KEY_ORPHAN).add(0x1122)
+  new Queue(notes.batch, KEY_CLIENT).add(3)
   const counter = new Counter(notes.batch)
   t.equal(counter.next(), 1)
   t.strictSame(notes.records, [
@@ -216,6 +218,7 @@ t.test('inline data, attributes, queues and the counter', async (t) => {
     ['580000000000001122' + '757365722e61', '58010000' + '76616c7565'],
     ['460000000000000099', ''],
     ['4f0000000000001122', ''],
+    ['4d0000000000000003', ''],
     ['43', '43010000000000000100020000000000'],
   ])
 })

@@ -16,8 +16,8 @@ export class PlacementPlan implements Plan<LinkFields> {
   readonly fields = new Struct(LINK) as unknown as Struct<Shape>
   readonly steps: readonly Step<LinkFields>[]
   readonly #serving: Serving
-  /** Who has what is being made open already, and under which id. */
-  readonly #opened = new Map<number, { member: number; id: number }>()
+  /** Who has asked for what is being made and has it open already, and under which id. */
+  readonly #opened = new Map<number, { asked: Asked<AnyMethod>; id: number }>()
 
   constructor(serving: Serving) {
     this.#serving = serving
@@ -29,9 +29,9 @@ export class PlacementPlan implements Plan<LinkFields> {
     ]
   }
 
-  /** A node has the inode open from its beginning. */
-  opened(number: number, member: number, id: number): void {
-    this.#opened.set(number, { member, id })
+  /** Whoever has asked for the inode has it open from its beginning. */
+  opened(number: number, asked: Asked<AnyMethod>, id: number): void {
+    this.#opened.set(number, { asked, id })
   }
 
   names(): [] {
@@ -53,7 +53,9 @@ export class PlacementPlan implements Plan<LinkFields> {
     asked.answer(-EIO, null)
   }
 
+  /** Whoever has given the creation up meanwhile has nothing open. */
   ended({ child }: LinkFields): void {
+    if (this.#opened.get(child)?.asked.isGivenUp === true) this.#close(child)
     this.#opened.delete(child)
   }
 
@@ -61,12 +63,17 @@ export class PlacementPlan implements Plan<LinkFields> {
     if (reply !== null) return END
     const { share } = this.#serving
     const inode = share.meta.inode(fields.child)
-    const opened = this.#opened.get(fields.child)
     fields.error = -result
-    if (opened !== undefined) share.closed(fields.child, opened.member, opened.id)
+    this.#close(fields.child)
     inode.nlink = 0
     share.meta.stamp(inode, false)
     unlinked(share.context, inode)
     return END
+  }
+
+  #close(number: number): void {
+    const opened = this.#opened.get(number)
+    if (opened !== undefined) this.#serving.share.closed(number, opened.asked.member, opened.id)
+    this.#serving.turn.endSoon()
   }
 }

@@ -65,7 +65,8 @@ export class NameServices {
     if (request.existing !== 0 && share.meta.dentries.find(directory, request.name, this.#dentry)) {
       const entry = this.#entry(this.#dentry)
       if (entry.kind === S_IFDIR) fail(EISDIR)
-      if (request.open !== 0 && entry.inode !== null) share.opened(entry.child, asked.member, request.open)
+      const isOpened = request.open !== 0 && entry.inode !== null && asked.isGivenUp !== true
+      if (isOpened) share.opened(entry.child, asked.member, request.open)
       asked.answer(0, entry)
     } else this.#make(request, heir, asked)
   }
@@ -106,7 +107,7 @@ export class NameServices {
 
   /**
    * Whoever has given the creation up, or has died over it, has nothing open; and whoever has lost the session over it,
-   * and asks again, has said meanwhile that it has not.
+   * and asks again, has said meanwhile that it has not. One that asks again later still has it open from then on.
    */
   #settleOpening(number: number, open: number, { isGivenUp, member }: Asked<typeof MetadataCreate>): void {
     if (isGivenUp === true) this.#serving.share.closed(number, member, open)

@@ -92,7 +92,7 @@ export class OpenServices {
     asked.answer(0, {})
   }
 
-  #reclaim({ first, last, clients, opens, locks }: RequestOf<typeof Reclaim>, asked: Asked<typeof Reclaim>): void {
+  #reclaim({ first, last, opens, locks }: RequestOf<typeof Reclaim>, asked: Asked<typeof Reclaim>): void {
     const { member } = asked
     if (first !== 0) this.#lists.set(member, { opens: [], recordLocks: [], fileLocks: [] })
     const list = this.#lists.get(member) ?? fail(EPROTO)
@@ -105,18 +105,18 @@ export class OpenServices {
       kind.push([lock.number, keptLock(member, lock)])
     }
     if (last === 0) asked.answer(0, { lost: 0 })
-    else asked.answer(0, { lost: this.#settle(member, list, clients !== 0) ? 0 : 1 })
+    else asked.answer(0, { lost: this.#settle(member, list) ? 0 : 1 })
   }
 
   /** The list is complete. False where its locks are worth nothing any more. */
-  #settle(member: number, { opens, recordLocks, fileLocks }: List, hasClients: boolean): boolean {
+  #settle(member: number, { opens, recordLocks, fileLocks }: List): boolean {
     const { share } = this.#serving
     this.#lists.delete(member)
     // Locks first: whoever waits to know them gets his own only after that.
     const hasLease = this.#leases.hasLease(member)
     share.recordLocks.replace(isOf(member), hasLease ? recordLocks : [])
     share.fileLocks.replace(isOf(member), hasLease ? fileLocks : [])
-    this.#leases.reclaimed(member, hasClients)
+    this.#leases.reclaimed(member)
     share.reopened(member, opens)
     return hasLease
   }

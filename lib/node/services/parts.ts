@@ -168,6 +168,8 @@ export class PartServices {
       if (refused < 0) return refused
       const { blocks: before } = part
       const changed = (result: number): number => {
+        // Where the batch that has made the part was undone meanwhile, there is none.
+        if (result < 0) return result
         blocks = this.#serving.share.meta.inode(number).blocks - before
         return result
       }

@@ -41,15 +41,16 @@ export class PlacementServices {
     const heir = heirOf(this.#serving, directoryOf(request), request)
     const inode = share.create.inodeAt(ownPosition(this.#serving), heir, mode, rdev, callerOf(request))
     const { number, generation } = inode
+    const by = asked as unknown as Asked<AnyMethod>
     if (open !== 0) {
       share.opened(number, asked.member, open)
-      this.#plan.opened(number, asked.member, open)
+      this.#plan.opened(number, by, open)
     }
     const { stamps } = share.meta
     const fields = {
       ...{ seconds: stamps.seconds, nanoseconds: stamps.nanoseconds, error: 0 },
       ...{ child: number, childGeneration: generation, kind: inode.mode & S_IFMT, parent, parentGeneration, name },
     }
-    sagas.begin(this.#plan, fields, asked as unknown as Asked<AnyMethod>)
+    sagas.begin(this.#plan, fields, by)
   }
 }
