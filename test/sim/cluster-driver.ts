@@ -395,9 +395,10 @@ export class ClusterDriver {
     const trees = this.#clients.map((client) => treeOf(client).join('\n'))
     const [tree] = trees as [string]
     for (const other of trees) check(other === tree, `nodes disagree:\n${tree}\n---\n${other}`)
-    const known = new Set([...this.#model.inodes.keys(), ...this.#calls.map(({ result }) => result ?? 0)])
-    const numbers = new Set(tree.split('\n').map((line) => Number(line.split(' ')[1])))
-    const unclaimed = [...numbers].filter((number) => !known.has(number))
+    // What a create says it has opened may be what another one has made that has said EIO.
+    const created = this.#calls.filter(({ makes }) => makes).map(({ result }) => result ?? 0)
+    const numbers = new Set([...tree.split('\n').map((line) => Number(line.split(' ')[1])), ...created])
+    const unclaimed = [...numbers].filter((number) => number > 0 && this.#model.get(number) === undefined)
     const next = explain(this.#model, this.#calls, tree, unclaimed)
     if (next === undefined) throw new Error(`no order of the calls explains this tree:\n${tree}`)
     this.#model = next

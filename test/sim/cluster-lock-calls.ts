@@ -1,5 +1,5 @@
 /** Locks of open files of a simulated cluster: who may have one, and that all are to be had again. */
-import { EAGAIN, EDEADLK, EINTR, EIO, ESTALE } from '../../lib/base/errno.js'
+import { EAGAIN, EDEADLK, EINTR, EIO, ENOSPC, ESTALE } from '../../lib/base/errno.js'
 import type { LockKind } from '../../lib/fs/operations.js'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_END, type Lock } from '../../lib/share/locks.js'
 import { LockLedger } from './cluster-file.js'
@@ -150,6 +150,8 @@ export class LockCalls {
       // It comes too late: all are about to give up what they have.
       if (waits && this.#isUnlocking) opening.client.node.clock.after(0, () => this.#giveUpBoth(opening))
       if (result === -EIO && this.#troubles.mayFail) return
+      // All calls of a turn get the errno for which it was undone.
+      if (result === -ENOSPC && this.#troubles.isFull && this.#troubles.mayFail) return
       if (result === -ESTALE && this.#files.mayBeGone(opening.number)) return
       ended(result)
     })

@@ -20,7 +20,7 @@ export interface Call {
 
 /**
  * Finds an order in which the calls, one at a time, have these results and end in this tree: the model is that state
- * then. Undefined where there is none. `unclaimed` are the inodes of the tree that no known call has made.
+ * then. Undefined where there is none. `unclaimed` are inodes that calls may have made of which nobody knows.
  */
 export function explain(
   model: NamesModel,

@@ -21,6 +21,8 @@ const DONE: readonly number[] = []
 
 export class NamesModel {
   readonly inodes = new Map<number, ModelInode>()
+  /** Directories that were removed: a kernel that holds one still knows that it was one. */
+  readonly #removed = new Set<number>()
 
   constructor(root: number) {
     this.#add(root, true).parent = root
@@ -33,6 +35,7 @@ export class NamesModel {
     for (const [number, inode] of this.inodes) {
       copy.inodes.set(number, { ...inode, entries: new Map(inode.entries) })
     }
+    for (const number of this.#removed) copy.#removed.add(number)
     return copy
   }
 
@@ -80,7 +83,7 @@ export class NamesModel {
 
   link(number: number, parent: number, name: string): readonly number[] {
     const inode = this.inodes.get(number)
-    if (inode === undefined) return [ESTALE, ENOENT]
+    if (inode === undefined) return this.#removed.has(number) ? [ESTALE, ENOENT, EPERM] : [ESTALE, ENOENT]
     if (inode.isDirectory) return [EPERM]
     const errors = this.errorsOfNew(parent, name)
     if (errors.length > 0) return errors
@@ -115,7 +118,7 @@ export class NamesModel {
     const directory = this.inodes.get(parent) as ModelInode
     directory.entries.delete(name)
     directory.nlink--
-    this.inodes.delete(inode.number)
+    this.#removeDirectory(inode.number)
     return DONE
   }
 
@@ -140,7 +143,7 @@ export class NamesModel {
     else if (target.isDirectory) {
       const to = this.inodes.get(toParent) as ModelInode
       to.nlink--
-      this.inodes.delete(target.number)
+      this.#removeDirectory(target.number)
     } else this.#drop(target)
     return DONE
   }
@@ -166,6 +169,11 @@ export class NamesModel {
     if (inode === undefined) return
     inode.opens = opens
     if (!inode.isDirectory) this.#freeIfUnused(inode)
+  }
+
+  #removeDirectory(number: number): void {
+    this.inodes.delete(number)
+    this.#removed.add(number)
   }
 
   #add(number: number, isDirectory: boolean): ModelInode {

@@ -69,8 +69,10 @@ export class NamesPlans {
       },
       apply: (model, number) => {
         const errors = model.errorsOfNew(parent, name)
-        if (errors.length === 0) model.make(parent, name, number, isDirectory)
-        return errors
+        if (errors.length > 0) return errors
+        if (model.get(number) !== undefined) return [0]
+        model.make(parent, name, number, isDirectory)
+        return []
       },
       makes: true,
     }
