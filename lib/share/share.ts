@@ -146,9 +146,16 @@ export class Share {
     if (this.opens.remove(number, member, id)) this.#freeIfUnheld(number)
   }
 
-  /** All that a node has open. */
+  /**
+   * All that a node has open, as far as it knows: an opening whose answer was lost is asked for again soon, and must
+   * find the file still there, be it without a name.
+   */
   reopened(member: number, opens: Iterable<readonly [inode: number, id: number]>): void {
-    for (const number of this.opens.replace(member, opens)) this.#freeIfUnheld(number)
+    const { lingering } = this.context
+    for (const number of this.opens.replace(member, opens)) {
+      if (lingering !== null && this.meta.canGrow) lingering.add(number)
+      this.#freeIfUnheld(number)
+    }
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {

@@ -370,3 +370,25 @@ t.test('a file of the layout local that was made by a call that gave EIO is not 
   world.settle()
   t.strictSame(world.audit(), [])
 })
+
+t.test('a file without a name whose maker has lost its session over it is there when it asks again', async (t) => {
+  for (let events = 0; events < 12; events++) {
+    const world = new NamesWorld(new Prng(9), { members: 3, storeless: 1, graceMs: 1000 })
+    const clients = world.nodes.map((node) => new NamesClient(world, node))
+    const [owner, maker] = [clients[0], clients[3]] as [NamesClient, NamesClient]
+    const { fs } = maker.node
+    const making = maker.begin((done) => fs.tmpfile(ROOT, 0o600, CALLER, done))
+    for (let event = 0; event < events && !making.isOver; event++) world.step()
+    world.break(0, 3)
+    t.equal(world.finish(making), 0)
+    fs.hold(fs.found)
+    const { number } = fs.found
+    world.rest(5000)
+    t.equal(maker.write(number, 'mine'), 4, `after ${events} events`)
+    maker.release(number)
+    world.rest(5000)
+    t.notOk(isThere(owner, number))
+    world.settle()
+    t.strictSame(world.audit(), [])
+  }
+})
