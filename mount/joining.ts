@@ -52,6 +52,10 @@ export class Joining implements MembershipEvents {
     this.node?.peerUp(member)
   }
 
+  heard(member: number): void {
+    this.node?.heard(member)
+  }
+
   peerDown(member: number): void {
     this.node?.peerDown(member)
   }

@@ -115,13 +115,17 @@ export class Belongings {
     return this.#lost.has(handle)
   }
 
-  /** The member has given a sign of life. */
+  /** The member has given a sign of life. What has arrived while this process was stopped is none. */
   heard(member: number): void {
-    this.#heardMs.set(member, this.#clock.monotonicMs())
+    const nowMs = this.#clock.monotonicMs()
+    const heardMs = this.#heardMs.get(member)
+    if (heardMs !== undefined && nowMs - heardMs > FENCE_MS) this.lose(member)
+    this.#heardMs.set(member, nowMs)
   }
 
   /** There is a session with the member. */
   up(member: number): void {
+    if (this.#heardMs.has(member)) this.#heardMs.set(member, this.#clock.monotonicMs())
     this.#away.get(member)?.()
     this.#away.delete(member)
   }

@@ -64,6 +64,8 @@ export interface MembershipEvents {
   peerServed(member: number, channel: number, client: Uint8Array): void
   /** And it may be asked. */
   peerUp(member: number, channel: number, client: Uint8Array): void
+  /** A sign of life of a peer that was met. */
+  heard(member: number): void
   /** The session has ended, and the channel is about to be closed; the peer may come back. */
   peerDown(member: number): void
   /** It has ended for good: what the peer has is not there, until it comes back. */
@@ -139,7 +141,10 @@ export class Membership {
       { control, clock, random, identity, peers, complaints },
       {
         met: (session, peer, hello) => this.#met(session, peer, hello),
-        message: (session, peer, message) => this.#receive(session, peer, message),
+        message: (session, peer, message) => {
+          events.heard(peer.number)
+          this.#receive(session, peer, message)
+        },
         over: (session, peer, reason) => this.#over(session, peer, reason),
         gaveUp: (peer) => this.#gaveUp(peer),
       },

@@ -1,6 +1,7 @@
 /** A node that dies, stands still or comes back: the others go on, nothing is lost, and nothing is hidden. */
 import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { FENCE_MS } from '../../lib/node/leases.js'
 import { TestCluster } from './cluster.js'
 import { O_RDWR } from './constants.js'
 import { type Calls, type Driver, errnoOf } from './driver.js'
@@ -116,6 +117,23 @@ t.test('stopped, and going on', async (t) => {
   process.kill(victim.pid, 'SIGCONT')
   t.strictSame([...new Set(await Promise.all(writes))], ['ok'])
   for (const name of names) t.equal(await victim.driver().sys.readAll(`${directory}/${name}`), `after ${name}`)
+})
+
+t.test('stopped for longer than its lock lasts: nothing is read or written through it any more', async (t) => {
+  const { cluster, alive, victim, directory } = await populated(t, ['timeo=60'])
+  const [[holder], [other]] = (await Promise.all([processes(victim, 1), processes(alive, 1)])) as [[Driver], [Driver]]
+  const path = await cluster.fileOn(alive, other.sys, directory)
+  const [held, waited] = [await holder.sys.open(path, O_RDWR), await other.sys.open(path, O_RDWR)]
+  await holder.sys.pwrite(held, 'mine', 0)
+  await holder.sys.lock(held, 'set', 'write')
+  process.kill(victim.pid, 'SIGSTOP')
+  const started = Date.now()
+  await other.call('lock', [waited, 'wait', 'write'], 60_000)
+  t.ok(Date.now() - started > FENCE_MS, 'it got the lock, but not before the holder would have noticed')
+  await other.sys.pwrite(waited, 'ours', 0)
+  process.kill(victim.pid, 'SIGCONT')
+  t.equal(await errnoOf(holder.sys.pwrite(held, 'late', 0)), 'EIO')
+  t.equal(await other.sys.pread(waited, 9, 0), 'ours')
 })
 
 t.test('a process that waits for a dead node can be killed', async (t) => {

@@ -40,6 +40,8 @@ async function freePorts(count: number): Promise<number[]> {
 /** A member as mount.chfs has it, but for its files. */
 class Process {
   readonly up = new Map<number, number>()
+  /** Signs of life, by member. */
+  readonly heard = new Map<number, number>()
   readonly lines: string[] = []
   cluster: Cluster | undefined
   isReady = false
@@ -82,6 +84,7 @@ class Process {
       },
       peerServed: () => undefined,
       peerUp: (member, channel) => process.up.set(member, channel),
+      heard: (member) => process.heard.set(member, (process.heard.get(member) ?? 0) + 1),
       peerDown: (member) => process.up.delete(member),
       peerLeft: (member) => process.up.delete(member),
       ready: () => {
@@ -148,6 +151,8 @@ t.test('three members and a client meet, lose one, and leave', async (t) => {
   const client = await Process.start(world, -1)
   await until(() => client.isReady && members.every(({ up }) => up.size === 3))
   t.strictSame(client.cluster, first.cluster)
+  const before = first.heard.get(1) ?? 0
+  await until(() => (first.heard.get(1) ?? 0) >= before + 2)
 
   await t.test('one that goes without a word is away at once, and comes back with its store', async (t) => {
     const started = performance.now()

@@ -333,6 +333,15 @@ for (const kind of KINDS) {
     world.rest(FENCE_MS + 10)
     t.ok(a.isLost)
   })
+
+  t.test(`a node that was stopped does not trust its ${kind} lock for what has arrived meanwhile`, async (t) => {
+    const { world, a } = stage(kind)
+    t.equal(a.try(F_WRLCK), 0)
+    a.client.node.node.heard(0)
+    world.rest(FENCE_MS + 10)
+    a.client.node.node.heard(0)
+    t.ok(a.isLost)
+  })
 }
 
 t.test('two nodes that wait for each other are told so', async (t) => {

@@ -297,6 +297,7 @@ export class ClusterWorld {
       formed: (cluster) => this.#open(node, cluster, log),
       peerServed: (member, channel, client) => ifServing(() => node.node.peerServed(member, channel, client)),
       peerUp: (member) => ifServing(() => node.node.peerUp(member)),
+      heard: (member) => ifServing(() => node.node.heard(member)),
       peerDown: (member) => ifServing(() => node.node.peerDown(member)),
       peerLeft: (member) => ifServing(() => node.node.peerLeft(member)),
       ready: () => this.#mount(node),

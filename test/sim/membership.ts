@@ -189,6 +189,7 @@ export class SimProcess {
         this.up.set(member, channel)
         this.#ask(member, channel)
       },
+      heard: () => undefined,
       peerDown: (member) => {
         if (![...this.served.values()].includes(member)) this.#fault(`${member} goes down without having been served`)
         unserve(member)
