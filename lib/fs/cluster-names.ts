@@ -143,7 +143,9 @@ export class ClusterNames {
       const open = this.#belongings.newId()
       const { uid, gid, umask } = caller
       const request = { ...directory, open, mode, rdev: 0, uid, gid, umask }
+      this.#belongings.asking(open)
       this.#router.askBriefly(member, MetadataTemporary, request, (result, reply) => {
+        this.#belongings.answered(open)
         if (reply?.inode != null) this.#belongings.open(reply.inode.number, reply.inode.generation, open)
         this.#finding.taken(finish)(result, reply)
       })
@@ -207,9 +209,14 @@ export class ClusterNames {
       const made = { ...directory, open, mode, rdev, uid, gid, umask, name }
       const { self } = this.#router
       const member = this.#router.ofDentry(parent, name)
+      const answered: typeof done = (result, entry) => {
+        this.#belongings.answered(open)
+        done(result, entry)
+      }
+      if (open !== 0) this.#belongings.asking(open)
       const isPlaced = isRegular(mode) && directory.layout === LAYOUT_LOCAL && self >= 0 && member !== self
-      if (isPlaced) this.#router.askBriefly(self, MetadataPlace, made, done)
-      else this.#router.ask(member, MetadataCreate, { ...made, existing: existing ? 1 : 0 }, transfer, done)
+      if (isPlaced) this.#router.askBriefly(self, MetadataPlace, made, answered)
+      else this.#router.ask(member, MetadataCreate, { ...made, existing: existing ? 1 : 0 }, transfer, answered)
     })
   }
 

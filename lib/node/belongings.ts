@@ -26,6 +26,8 @@ export class Belongings {
   readonly #clock: Clock
   #lastId = 0
   readonly #opens = new Map<number, Opened>()
+  /** Openings that go with creations which are not answered yet: of which inode is not known. */
+  readonly #asked = new Set<number>()
   /** As the members have them, but that nobody waits here. */
   readonly #recordLocks = new Locks(false)
   readonly #fileLocks = new Locks(false)
@@ -47,6 +49,15 @@ export class Belongings {
   /** An id for an opening that is about to be asked for. */
   newId(): number {
     return ++this.#lastId
+  }
+
+  /** An opening is asked for that goes with a creation, until {@link answered}. */
+  asking(id: number): void {
+    this.#asked.add(id)
+  }
+
+  answered(id: number): void {
+    this.#asked.delete(id)
   }
 
   /** An inode is being opened, or is open. */
@@ -173,6 +184,7 @@ export class Belongings {
     for (const [number, { generation, ids }] of this.#opens) {
       if (this.#ownerOf(number) === member) for (const id of ids) yield { number, generation, id }
     }
+    for (const id of this.#asked) yield { number: 0, generation: 0, id }
   }
 
   *#locksAt(member: number): Generator<Parameters<typeof ReclaimedLock.put>[2]> {

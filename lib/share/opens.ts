@@ -50,11 +50,18 @@ export class Opens {
     return true
   }
 
-  /** What the member has open now, and nothing else; returns the inodes that nobody has open any more. */
-  replace(member: number, opens: Iterable<readonly [inode: number, id: number]>): number[] {
+  /**
+   * What the member has open now, and nothing else but those of `kept` that it had; returns the inodes that nobody has
+   * open any more.
+   */
+  replace(member: number, opens: Iterable<readonly [inode: number, id: number]>, kept: ReadonlySet<number>): number[] {
     const before: number[] = []
     for (const [inode, members] of this.#inodes) {
-      if (!members.delete(member)) continue
+      const ids = members.get(member)
+      if (ids === undefined) continue
+      for (const id of ids) if (!kept.has(id)) ids.delete(id)
+      if (ids.size > 0) continue
+      members.delete(member)
       before.push(inode)
       if (members.size === 0) this.#inodes.delete(inode)
     }

@@ -147,15 +147,15 @@ export class Share {
   }
 
   /**
-   * All that a node has open, as far as it knows: an opening whose answer was lost is asked for again soon, and must
+   * All that a node has open. What it has asked for and got no answer stays open, if it is: it will ask again, and must
    * find the file still there, be it without a name.
    */
-  reopened(member: number, opens: Iterable<readonly [inode: number, id: number]>): void {
-    const { lingering } = this.context
-    for (const number of this.opens.replace(member, opens)) {
-      if (lingering !== null && this.meta.canGrow) lingering.add(number)
-      this.#freeIfUnheld(number)
-    }
+  reopened(
+    member: number,
+    opens: Iterable<readonly [inode: number, id: number]>,
+    asked: ReadonlySet<number> = new Set(),
+  ): void {
+    for (const number of this.opens.replace(member, opens, asked)) this.#freeIfUnheld(number)
   }
 
   setattr(number: number, change: AttributeChange, done: Done): number {

@@ -373,7 +373,7 @@ t.test('a file of the layout local that was made by a call that gave EIO is not 
 
 t.test('a file without a name whose maker has lost its session over it is there when it asks again', async (t) => {
   for (let events = 0; events < 12; events++) {
-    const world = new NamesWorld(new Prng(9), { members: 3, storeless: 1, graceMs: 1000 })
+    const world = new NamesWorld(new Prng(9), { members: 3, storeless: 1 })
     const clients = world.nodes.map((node) => new NamesClient(world, node))
     const [owner, maker] = [clients[0], clients[3]] as [NamesClient, NamesClient]
     const { fs } = maker.node

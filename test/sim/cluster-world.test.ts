@@ -11,6 +11,7 @@ const FORMER_SEEDS: readonly (readonly [seed: number, fault: string])[] = [
   [46, 'a file without a name that only a client had open was freed when its member started anew'],
   [661504386, 'a lock of a client was given to somebody else when its member started anew'],
   [39, 'a change time ran back where a clock had been ahead before a restart'],
+  [280552013, 'a file that was made was gone when that was answered, as its maker had lost the session over it'],
   [662744170, 'a lock was given to a process that had died while it was waited to know who has which'],
   [662940694, 'the node of an inode read up to a size that its own store had failed to commit'],
   [662744204, 'a file that was made by a call that gave EIO stayed open for ever'],

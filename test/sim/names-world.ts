@@ -32,8 +32,6 @@ export interface WorldOptions {
   readonly credits?: number
   /** Nodes without a store, after the members. */
   readonly storeless?: number
-  /** How long an inode without a name stays; by default it is gone at once, so that a check finds what stays for ever. */
-  readonly graceMs?: number
   /** Breaks a promise that the stores keep, as a mistake of ours would. */
   readonly plant?: Plant
 }
@@ -245,7 +243,8 @@ export class NamesWorld {
       ...{ self: isStoreless ? -1 : index, owners, epoch: 1, timeoutMs: TIMEOUT_MS, positions: this.positions, log },
       share: isStoreless ? undefined : share,
       credits: this.#options.credits ?? 128,
-      graceMs: this.#options.graceMs ?? 0,
+      // What nobody holds is to be gone at once, so that a check finds what stays for ever.
+      graceMs: 0,
     }
     node.serve(parts, new SimTransport(this.network, pool))
     for (const peer of this.nodes) {

@@ -23,6 +23,8 @@ type Held = readonly [inode: number, lock: Lock]
 /** What a member is saying that it has, in several messages. */
 interface List {
   readonly opens: (readonly [inode: number, id: number])[]
+  /** Openings of which it does not know yet whether they are, nor of what. */
+  readonly asked: Set<number>
   readonly recordLocks: Held[]
   readonly fileLocks: Held[]
 }
@@ -94,10 +96,11 @@ export class OpenServices {
 
   #reclaim({ first, last, opens, locks }: RequestOf<typeof Reclaim>, asked: Asked<typeof Reclaim>): void {
     const { member } = asked
-    if (first !== 0) this.#lists.set(member, { opens: [], recordLocks: [], fileLocks: [] })
+    if (first !== 0) this.#lists.set(member, { opens: [], asked: new Set(), recordLocks: [], fileLocks: [] })
     const list = this.#lists.get(member) ?? fail(EPROTO)
     for (const { number, generation, id } of read(ReclaimedOpen, opens)) {
-      if (this.#isThere(number, generation)) list.opens.push([number, id])
+      if (number === 0) list.asked.add(id)
+      else if (this.#isThere(number, generation)) list.opens.push([number, id])
     }
     for (const lock of read(ReclaimedLock, locks)) {
       if (!this.#isThere(lock.number, lock.generation)) continue
@@ -109,7 +112,7 @@ export class OpenServices {
   }
 
   /** The list is complete. False where its locks are worth nothing any more. */
-  #settle(member: number, { opens, recordLocks, fileLocks }: List): boolean {
+  #settle(member: number, { opens, asked, recordLocks, fileLocks }: List): boolean {
     const { share } = this.#serving
     this.#lists.delete(member)
     // Locks first: whoever waits to know them gets his own only after that.
@@ -117,7 +120,7 @@ export class OpenServices {
     share.recordLocks.replace(isOf(member), hasLease ? recordLocks : [])
     share.fileLocks.replace(isOf(member), hasLease ? fileLocks : [])
     this.#leases.reclaimed(member)
-    share.reopened(member, opens)
+    share.reopened(member, opens, asked)
     return hasLease
   }
 
