@@ -31,7 +31,6 @@ constexpr uint64_t kForgottenNanoseconds = 10'000'000'000;
 }  // namespace
 
 bool Spin::Worth::IsGiven() {
-  if (credit_ >= kCreditNeeded && IsLong()) return true;
   chances_++;
   if (chances_ % kChancesALong == 0) long_credit_ = kLongCredit;
   return IsLong() || credit_ >= kCreditNeeded || chances_ % kChancesATry == 0;

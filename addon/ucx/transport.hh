@@ -75,6 +75,7 @@ class Transport final : public Napi::ObjectWrap<Transport> {
   bool is_armed_ = false;
   /// Something was sent or closed since the loop was here last.
   bool is_touched_ = false;
+  /// Among that was a request of this node's own.
   bool has_asked_ = false;
   /// JavaScript was called when the loop was here last.
   bool has_delivered_ = false;
