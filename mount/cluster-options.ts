@@ -1,6 +1,6 @@
 /** The options of a mount that has peers. */
 import { resolve } from 'node:path'
-import { LAYOUT_LOCAL } from '../lib/node/router.js'
+import { LAYOUTS } from '../lib/share/placement.js'
 import { sourceDefault } from './arguments.js'
 import { exitCode, MountError } from './exit.js'
 import { isMemberList, type ListedMember, parseMember, parseMembers } from './members.js'
@@ -35,8 +35,6 @@ export type ClusterDraft = { -readonly [Name in Exclude<keyof ClusterConfig, 'me
 /** A day. */
 const secondsMax = 86_400
 const virtualNodesMax = 4096
-/** Where the data of files lies: spread, or with whoever makes them. */
-const LAYOUTS = { hash: 0, local: LAYOUT_LOCAL }
 
 export function clusterDefaults(): ClusterDraft {
   return {
@@ -48,7 +46,7 @@ export function clusterDefaults(): ClusterDraft {
     timeoSeconds: 30,
     hard: false,
     virtualNodes: 150,
-    layout: LAYOUTS.hash,
+    layout: LAYOUTS.indexOf('hash'),
     interfaces: null,
     ucxTransports: null,
   }
@@ -124,8 +122,9 @@ function numberIn(option: MountOption, least: number, most: number): number {
 
 function layoutIn(option: MountOption): number {
   const text = valueIn(option)
-  if (text === 'hash' || text === 'local') return LAYOUTS[text]
-  throw misuse(`layout=${text} is neither hash nor local`)
+  const layout = LAYOUTS.indexOf(text)
+  if (layout >= 0) return layout
+  throw misuse(`layout=${text} is neither ${LAYOUTS.join(' nor ')}`)
 }
 
 /** Names between commas; -o takes those in double quotes. */

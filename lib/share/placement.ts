@@ -9,7 +9,8 @@ import type { Inode } from '../meta/inode.js'
 const CHUNK = 'user.chfs.chunk'
 const LAYOUT = 'user.chfs.layout'
 
-const LAYOUTS = ['hash', 'local']
+/** Their names, by number. */
+export const LAYOUTS: readonly string[] = ['hash', 'local']
 
 const CHUNK_BITS_MIN = 16
 const CHUNK_BITS_MAX = 30
