@@ -1,5 +1,5 @@
 /** Locks across nodes: waiting, hand-over, and what becomes of them when nodes and links die. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { EAGAIN, EDEADLK, EINTR } from '../../lib/base/errno.js'
 import { S_IFREG } from '../../lib/base/mode.js'
 import type { LockKind } from '../../lib/fs/operations.js'
@@ -88,6 +88,17 @@ function timeOf(world: NamesWorld, operation: Operation): number {
   const startedMs = world.clock.monotonicMs()
   world.finish(operation)
   return world.clock.monotonicMs() - startedMs
+}
+
+/** The node without a store has been cut off, and has its lock as long as it wants when it is back. */
+function comesBackInTime(t: Test, world: NamesWorld, client: Process, wait: Operation): void {
+  t.notOk(wait.isOver)
+  world.rejoin(4)
+  world.rest(2 * LEASE_MS)
+  t.notOk(wait.isOver)
+  t.notOk(client.isLost)
+  t.equal(client.try(F_UNLCK), 0)
+  t.equal(world.finish(wait), 0)
 }
 
 for (const kind of KINDS) {
@@ -273,13 +284,7 @@ for (const kind of KINDS) {
     world.restart(0)
     const wait = a.wait(F_WRLCK)
     world.rest(FENCE_MS - 2000)
-    t.notOk(wait.isOver)
-    world.rejoin(4)
-    world.rest(2 * LEASE_MS)
-    t.notOk(wait.isOver)
-    t.notOk(client.isLost)
-    t.equal(client.try(F_UNLCK), 0)
-    t.equal(world.finish(wait), 0)
+    comesBackInTime(t, world, client, wait)
   })
 
   // None of them had heard of that node in this run, so each gave the lock away as soon as the others had come.
@@ -293,13 +298,7 @@ for (const kind of KINDS) {
     const other = again(world, 1, kind)
     const wait = other.wait(F_WRLCK)
     world.rest(FENCE_MS - 3000)
-    t.notOk(wait.isOver)
-    world.rejoin(4)
-    world.rest(2 * LEASE_MS)
-    t.notOk(wait.isOver)
-    t.notOk(client.isLost)
-    t.equal(client.try(F_UNLCK), 0)
-    t.equal(world.finish(wait), 0)
+    comesBackInTime(t, world, client, wait)
   })
 
   t.test(`a ${kind} lock waits once for a node without a store that never comes back`, async (t) => {

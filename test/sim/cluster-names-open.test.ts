@@ -1,5 +1,5 @@
 /** Files that lose their last name while a node has them open: they last as long as anybody has them open, anywhere. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { EEXIST, EIO, ENOENT } from '../../lib/base/errno.js'
 import { S_IFDIR, S_IFREG } from '../../lib/base/mode.js'
 import { LEASE_MS } from '../../lib/node/leases.js'
@@ -25,6 +25,23 @@ function stage(seed: number) {
 
 /** Whether the inode has a record on its member. */
 const isThere = (client: NamesClient, number: number): boolean => client.node.share.meta.find(number) !== undefined
+
+/** A file whose maker was told an error was made all the same, and goes with its name: nobody has it open. */
+function goesWithItsName(
+  t: Test,
+  world: NamesWorld,
+  finder: NamesClient,
+  directory: number,
+  name: string,
+  owner: NamesClient,
+  what = 'it is gone',
+): void {
+  const file = finder.lookup(directory, name)
+  t.ok(file > 0, 'it was made all the same')
+  t.equal(finder.unlink(directory, name), 0)
+  world.rest(2000)
+  t.notOk(isThere(owner, file), what)
+}
 
 t.test('it stays readable and writable, and goes with the last close', async (t) => {
   const { world, owner, opener, other, name, file } = stage(1)
@@ -243,11 +260,7 @@ t.test('a file that was made by a call that gave EIO is not open', async (t) => 
     t.equal(caller.create(directory, name, FILE), -EIO)
     t.notOk(faults.failCommit)
     world.rest(2000)
-    const file = client.lookup(directory, name)
-    t.ok(file > 0, 'it was made all the same')
-    t.equal(client.unlink(directory, name), 0)
-    world.rest(100)
-    t.notOk(isThere(owner, file))
+    goesWithItsName(t, world, client, directory, name, owner)
   }
 })
 
@@ -277,11 +290,7 @@ t.test('a file that was made by a call whose node has died meanwhile is not open
     world.restart(1)
     world.rest(2000)
     if (end === 'given up later') owner.node.node.peerLeft(by)
-    const file = owner.lookup(directory, name)
-    t.ok(file > 0, 'it was made all the same')
-    t.equal(owner.unlink(directory, name), 0)
-    world.rest(2000)
-    t.notOk(isThere(owner, file), end)
+    goesWithItsName(t, world, owner, directory, name, owner, end)
   }
 })
 
@@ -305,11 +314,7 @@ t.test('a file that was made by a call that its node has given up meanwhile is n
   world.restart(1)
   world.gather()
   world.rest(2000)
-  const file = owner.lookup(directory, name)
-  t.ok(file > 0, 'it was made all the same')
-  t.equal(owner.unlink(directory, name), 0)
-  world.rest(2000)
-  t.notOk(isThere(owner, file))
+  goesWithItsName(t, world, owner, directory, name, owner)
 })
 
 // It had waited for a name that a rename held, and then found a file and opened it for nobody.
@@ -362,11 +367,7 @@ t.test('a file of the layout local that was made by a call that gave EIO is not 
   world.restart(1)
   world.gather()
   world.rest(2000)
-  const file = other.lookup(directory, name)
-  t.ok(file > 0, 'it was made all the same')
-  t.equal(other.unlink(directory, name), 0)
-  world.rest(100)
-  t.notOk(isThere(maker, file))
+  goesWithItsName(t, world, other, directory, name, maker)
   world.settle()
   t.strictSame(world.audit(), [])
 })
