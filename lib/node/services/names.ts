@@ -106,8 +106,8 @@ export class NameServices {
   }
 
   /**
-   * Whoever has given the creation up, or has died over it, has nothing open; and whoever has lost the session over it,
-   * and asks again, has said meanwhile that it has not. One that asks again later still has it open from then on.
+   * Whoever has given the creation up, or has died over it, has nothing open; nor has one that has lost the session and
+   * has not asked again by now: then it has it open from when it does. A restart of this node has forgotten openings.
    */
   #settleOpening(number: number, open: number, { isGivenUp, member }: Asked<typeof MetadataCreate>): void {
     if (isGivenUp === true) this.#serving.share.closed(number, member, open)
